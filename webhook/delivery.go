@@ -19,6 +19,10 @@ type Delivery struct {
 	// Attempts counts the attempts that were made and recorded.
 	Attempts int
 
+	// Step counts those of them that the schedule asked for. A manual retry
+	// uses up no step.
+	Step int
+
 	// NextAttemptAt is when the next attempt falls due. Zero unless Status is
 	// Pending.
 	NextAttemptAt time.Time
