@@ -1,0 +1,67 @@
+package webhook
+
+import (
+	"bytes"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tengineai/webhook-gateway/problem"
+)
+
+// number appends the text that JavaScript prints for the number raw. An
+// integer literal must keep its value; of other numbers, digits beyond a
+// double's precision are dropped.
+func (c *canonicalizer) number(raw []byte) {
+	integer := bytes.IndexAny(raw, ".eE") < 0
+	// Up to 15 digits and a sign every integer is exact and prints as itself.
+	if integer && len(raw) <= 15 {
+		if raw[0] == '-' && raw[1] == '0' {
+			raw = raw[1:]
+		}
+		c.out = append(c.out, raw...)
+		return
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil { // the grammar was checked: it can only be the range
+		c.refuseNumber(raw, problem.NumberOverflow, "The number is too large for a double (about 1.8e308).")
+		return
+	}
+	if f == 0 {
+		c.out = append(c.out, '0') // -0 too
+		return
+	}
+	start := len(c.out)
+	c.out = jsontext.AppendFloat(c.out, f, 64)
+	if integer && !sameInteger(raw, c.out[start:]) {
+		c.out = c.out[:start]
+		c.refuseNumber(raw, problem.NumberNotExact, "JavaScript would change this integer; send it as a string.")
+	}
+}
+
+// refuseNumber notes the problem, or keeps the number where that is allowed.
+func (c *canonicalizer) refuseNumber(raw []byte, code problem.Code, detail string) {
+	if !c.preserve {
+		c.problem(code, detail, c.pointer())
+	}
+	c.out = append(c.out, raw...)
+}
+
+// sameInteger reports whether an integer literal and the text printed for its
+// double are the same number. From 1e21 on the text has an exponent.
+func sameInteger(literal, text []byte) bool {
+	if bytes.Equal(literal, text) {
+		return true
+	}
+	mantissa, exponent, ok := bytes.Cut(text, []byte("e+"))
+	if !ok {
+		return false
+	}
+	whole, fraction, _ := bytes.Cut(mantissa, []byte("."))
+	digits := append(bytes.Clone(whole), fraction...)
+	zeros, err := strconv.Atoi(string(exponent))
+	if err != nil || len(literal) != len(whole)+zeros {
+		return false
+	}
+	return bytes.HasPrefix(literal, digits) && len(bytes.Trim(literal[len(digits):], "0")) == 0
+}
