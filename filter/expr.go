@@ -1,0 +1,303 @@
+package filter
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Expr is the built-in engine: expr-lang.org within the limits of this
+// package. It keeps the programs of the texts it saw last, so that webhooks
+// with the same filter share one.
+var Expr Engine = &exprEngine{}
+
+// cacheSize is how many programs each of the two generations of the cache
+// holds.
+const cacheSize = 4096
+
+// exprEngine caches programs in two generations: when the young one is full it
+// becomes the old one, and what is used moves back to the young one.
+type exprEngine struct {
+	mu         sync.Mutex
+	young, old map[cacheKey]*exprProgram
+}
+
+type cacheKey struct{ names, text string }
+
+// Compile implements Engine.
+func (e *exprEngine) Compile(text string, names Names) (Program, error) {
+	key := cacheKey{names.key, text}
+	if p := e.cached(key); p != nil {
+		return p, nil
+	}
+	p, err := compileExpr(text, names)
+	if err != nil {
+		return nil, err
+	}
+	e.keep(key, p)
+	return p, nil
+}
+
+func (e *exprEngine) cached(key cacheKey) *exprProgram {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p := e.young[key]; p != nil {
+		return p
+	}
+	p := e.old[key]
+	if p != nil {
+		e.store(key, p)
+	}
+	return p
+}
+
+func (e *exprEngine) keep(key cacheKey, p *exprProgram) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.store(key, p)
+}
+
+func (e *exprEngine) store(key cacheKey, p *exprProgram) {
+	if e.young == nil || len(e.young) >= cacheSize {
+		e.old, e.young = e.young, make(map[cacheKey]*exprProgram)
+	}
+	e.young[key] = p
+}
+
+// exprProgram is a compiled expression. code is nil where the conditions say
+// all that the expression says.
+type exprProgram struct {
+	code       *vm.Program
+	conditions []Condition
+	whole      bool
+}
+
+// Conditions implements Indexable.
+func (p *exprProgram) Conditions() ([]Condition, bool) { return p.conditions, p.whole }
+
+// Match implements Program.
+func (p *exprProgram) Match(ev *Event) (bool, error) {
+	if p.whole {
+		return holds(p.conditions, ev)
+	}
+	m, err := ev.machine()
+	if err != nil {
+		return false, err
+	}
+	defer ev.release(m)
+	m.budget.reset(time.Now())
+	result, err := m.vm.Run(p.code, m.env)
+	if err != nil {
+		return false, runtimeError(err)
+	}
+	return result.(bool), nil
+}
+
+// compileExpr checks the text against every limit, types it, rewrites it so
+// that it keeps to its budget, and compiles it. The order matters: nothing of
+// expr sees a text that the steps before could not bound. The optimizer stays
+// off: it would evaluate parts of the text at compile time.
+func compileExpr(text string, names Names) (p *exprProgram, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			p, err = nil, &Error{Detail: "this expression cannot be compiled; write it more simply"}
+		}
+	}()
+	if problem := scan(text); problem != nil {
+		return nil, problem
+	}
+
+	// Without an environment the parser takes a name before "(" for a builtin
+	// even where a noun has the same name.
+	syntax := conf.CreateNew()
+	syntax.MaxNodes = MaxNodes
+	tree, err := parser.ParseWithConfig(text, syntax)
+	if err != nil {
+		return nil, compileError(err, names)
+	}
+	if problem := vet(&tree.Node, tree.Source); problem != nil {
+		return nil, problem
+	}
+
+	config := conf.New(names.environment())
+	config.Optimize = false
+	config.Expect = reflect.Bool
+	config.ExpectAny = true
+	config.Functions = functions
+	if _, err := checker.Check(tree, config); err != nil {
+		return nil, compileError(err, names)
+	}
+	conditions, whole := conditionsOf(tree.Node, names)
+	if whole {
+		return &exprProgram{conditions: conditions, whole: true}, nil
+	}
+
+	root, problem := rewrite(&tree.Node, tree.Source)
+	if problem != nil {
+		return nil, problem
+	}
+	if _, err := checker.Check(tree, config); err != nil {
+		return nil, compileError(err, names)
+	}
+	code, err := compiler.Compile(tree, config)
+	if err != nil {
+		return nil, &Error{Detail: "this expression cannot be compiled; write it more simply"}
+	}
+	// The program holds on to its tree, which is larger than all the rest, and
+	// never uses it.
+	root.Callee, root.Arguments = nil, nil
+	return &exprProgram{code: code, conditions: conditions}, nil
+}
+
+// located makes an error at a place of the source.
+func located(source file.Source, where file.Location, format string, args ...any) *Error {
+	at := (&file.Error{Location: where}).Bind(source)
+	return &Error{Detail: shorten(fmt.Sprintf(format, args...)), Line: at.Line, Column: at.Column + 1}
+}
+
+// compileError words an error of expr's parser or checker.
+func compileError(err error, names Names) *Error {
+	var at *file.Error
+	if !errors.As(err, &at) {
+		// The only errors without a place are about the type of the whole.
+		_, got, _ := strings.Cut(err.Error(), "but got ")
+		return &Error{Detail: "the expression must give a boolean, not " + plainType(got), Line: 1, Column: 1}
+	}
+	detail := at.Message
+	switch {
+	case strings.HasPrefix(detail, "unknown name "):
+		detail += "; the names are " + strings.Join(names.List(), ", ")
+	case strings.Contains(detail, "exceeds maximum allowed nodes"):
+		detail = tooLarge
+	default:
+		detail = plainType(detail)
+	}
+	return &Error{Detail: shorten(detail), Line: max(at.Line, 1), Column: at.Column + 1}
+}
+
+var tooLarge = fmt.Sprintf("the expression is too large; at most %d names, literals, operators and calls are allowed", MaxNodes)
+
+// runtimeError words an error of an evaluation.
+func runtimeError(err error) *Error {
+	out := &Error{Detail: err.Error()}
+	var at *file.Error
+	if errors.As(err, &at) {
+		out.Detail, out.Line, out.Column = at.Message, at.Line, at.Column+1
+	}
+	if errors.Is(err, ErrBudget) {
+		out.Err = ErrBudget
+	}
+	if rest, ok := strings.CutPrefix(out.Detail, "interface conversion: "); ok {
+		got, want, _ := strings.Cut(rest, ", not ")
+		out.Detail = fmt.Sprintf("a %s is needed here, found %s", want, strings.TrimPrefix(got, "interface {} is "))
+	}
+	out.Detail = shorten(plainType(out.Detail))
+	return out
+}
+
+// plainType replaces Go's names of types by those of JSON.
+var goTypes = strings.NewReplacer(
+	"map[string]interface {}", "object",
+	"map[string]interface{}", "object",
+	"map[string]any", "object",
+	"[]interface {}", "array",
+	"[]interface{}", "array",
+	"[]any", "array",
+	"interface {}", "any",
+	"float64", "number",
+	"<nil>", "nil",
+	"time.Time", "date",
+	"time.Duration", "duration",
+)
+
+func plainType(text string) string { return goTypes.Replace(text) }
+
+// call builds a call of one of our functions that charges the budget, in the
+// place of the node it replaces.
+func call(name string, at file.Location, args ...ast.Node) *ast.CallNode {
+	budget := &ast.IdentifierNode{Value: budgetName}
+	callee := &ast.IdentifierNode{Value: name}
+	node := &ast.CallNode{Callee: callee, Arguments: append([]ast.Node{budget}, args...)}
+	for _, n := range []ast.Node{budget, callee, node} {
+		n.SetLocation(at)
+	}
+	return node
+}
+
+// scan checks what must hold before expr may see a text: its length, its
+// encoding, and how deep brackets nest outside strings and comments.
+func scan(text string) *Error {
+	if len(text) > MaxText {
+		return &Error{Detail: fmt.Sprintf("the expression is longer than %d bytes", MaxText)}
+	}
+	if !utf8.ValidString(text) {
+		return &Error{Detail: "the expression is not valid UTF-8"}
+	}
+	if strings.TrimSpace(text) == "" {
+		return &Error{Detail: "the expression is empty; leave the filter out to match every event"}
+	}
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '(', '[', '{':
+			if depth++; depth > MaxDepth {
+				at := utf8.RuneCountInString(text[:i])
+				return located(file.NewSource(text), file.Location{From: at, To: at + 1},
+					"brackets nest more than %d deep", MaxDepth)
+			}
+		case ')', ']', '}':
+			depth--
+		case '"', '\'', '`':
+			i = skipString(text, i)
+		case '/':
+			i = skipComment(text, i)
+		}
+	}
+	return nil
+}
+
+// skipString gives the index of the quote that closes the string at start, or
+// of the end of the text.
+func skipString(text string, start int) int {
+	quote := text[start]
+	for i := start + 1; i < len(text); i++ {
+		switch {
+		case text[i] == '\\' && quote != '`':
+			i++
+		case text[i] == quote:
+			return i
+		}
+	}
+	return len(text)
+}
+
+// skipComment gives the index of the last byte of the comment at start, or
+// start where there is none.
+func skipComment(text string, start int) int {
+	end, length := "", 0
+	switch {
+	case strings.HasPrefix(text[start:], "//"):
+		end, length = "\n", 1
+	case strings.HasPrefix(text[start:], "/*"):
+		end, length = "*/", 2
+	default:
+		return start
+	}
+	i := strings.Index(text[start+2:], end)
+	if i < 0 {
+		return len(text)
+	}
+	return start + 2 + i + length - 1
+}

@@ -1,0 +1,79 @@
+package filter
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxWideRanges bounds ranges like [а-я] over all patterns of one filter. With
+// (?i) the parser walks every character of such a range, up to 2 ms each.
+const maxWideRanges = 8
+
+// pattern is a regular expression with the size that its cost is counted by.
+type pattern struct {
+	re           *regexp.Regexp
+	instructions int
+}
+
+// compilePattern compiles a literal pattern within the limits. problem is
+// empty on success. ranges counts the wide ranges of the filter so far.
+func compilePattern(text string, ranges int) (compiled *pattern, problem string) {
+	if ranges > maxWideRanges {
+		return nil, fmt.Sprintf("the regular expressions have more than %d ranges that end beyond ASCII", maxWideRanges)
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, "this is no regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+	}
+	tooLarge := fmt.Sprintf("the regular expression is too large; it has more than %d instructions", MaxPattern)
+	if size(tree) > 4*MaxPattern {
+		return nil, tooLarge
+	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return nil, "this is no regular expression"
+	}
+	if len(program.Inst) > MaxPattern {
+		return nil, tooLarge
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return nil, "this is no regular expression"
+	}
+	return &pattern{re: re, instructions: len(program.Inst)}, ""
+}
+
+// size estimates the instructions of a pattern without expanding its
+// repetitions.
+func size(tree *syntax.Regexp) int {
+	const enough = 1 << 20
+	own := 1 + len(tree.Rune)/8
+	if tree.Op == syntax.OpLiteral {
+		own = len(tree.Rune)
+	} else if tree.Op == syntax.OpCharClass {
+		own = 1
+	}
+	sum := own
+	for _, sub := range tree.Sub {
+		sum = min(sum+size(sub), enough)
+	}
+	if tree.Op == syntax.OpRepeat {
+		sum = min(sum*max(tree.Min, tree.Max, 1), enough)
+	}
+	return sum
+}
+
+// wideRanges counts the places of a pattern where a range may end beyond
+// ASCII: a minus before an escape or before a character beyond ASCII.
+func wideRanges(text string) int {
+	n := 0
+	for i := 0; i+1 < len(text); i++ {
+		if text[i] == '-' && (text[i+1] == '\\' || text[i+1] >= utf8.RuneSelf) {
+			n++
+		}
+	}
+	return n
+}
