@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"iter"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -68,6 +70,27 @@ func StartProgram(tb testing.TB, cmd *exec.Cmd) *Program {
 
 // URL is where the program serves, without a path: "http://127.0.0.1:41234".
 func (p *Program) URL() string { return p.url }
+
+// Post sends one request to the program, on a connection of its own, and returns
+// the status of the answer.
+func (p *Program) Post(tb testing.TB, path string, body []byte, headers iter.Seq2[string, string]) (status int) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodPost, p.url+path, bytes.NewReader(body))
+	if err != nil {
+		tb.Fatalf("post to %s: %v", p.url, err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for name, value := range headers {
+		req.Header.Set(name, value)
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		tb.Fatalf("post to %s: %v", p.url, err)
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
 
 // Line returns the next line that the program printed after its first, and
 // waits for it if need be. The test fails if the program ends or none comes.

@@ -23,6 +23,9 @@ const (
 	secretB = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 )
 
+// unsigned are the headers of a request without a signature.
+var unsigned = signer.Signatures{}.Headers()
+
 // canonicalBodies are canonical already: JSON.stringify(JSON.parse(body)) is
 // body. To make them so is not the signer's work.
 var canonicalBodies = map[string]string{
@@ -46,7 +49,7 @@ func TestNodeReceiversVerifyOurSignatures(t *testing.T) {
 				r := node.Start(t, node.Options{Secret: secret, Mode: mode})
 				s := signer.New([]webhook.Secret{{Value: secret, Role: webhook.SecretPrimary}})
 				for name, body := range canonicalBodies {
-					if status := post(t, r.URL(), []byte(body), s.Sign(time.Now(), "evt_1", []byte(body))); status != http.StatusOK {
+					if status := r.Post(t, "/", []byte(body), s.Sign(time.Now(), "evt_1", []byte(body)).Headers()); status != http.StatusOK {
 						t.Errorf("%s: status %d, want 200", name, status)
 					}
 					got := r.Next(t)
@@ -88,7 +91,7 @@ func TestNodeReceiversVerifyDuringARotation(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := node.Start(t, node.Options{Secret: tc.knows})
-			post(t, r.URL(), body, signer.New(tc.secrets).Sign(time.Now(), "evt_1", body))
+			r.Post(t, "/", body, signer.New(tc.secrets).Sign(time.Now(), "evt_1", body).Headers())
 			got := r.Next(t)
 			for mode, want := range map[string]string{"json": tc.header, "raw": tc.header, "standard": "webhook-signature"} {
 				if diff := cmp.Diff([]string{want}, got.Verdicts[mode].Matches); diff != "" {
@@ -125,7 +128,7 @@ func TestNodeReceiversRefuseWhatWasTamperedWith(t *testing.T) {
 		b := body
 		s := signer.New([]webhook.Secret{{Value: secretA}}).Sign(time.Now(), "evt_1", []byte(b))
 		tc.change(&b, &s)
-		if status := post(t, r.URL(), []byte(b), s); status != http.StatusUnauthorized {
+		if status := r.Post(t, "/", []byte(b), s.Headers()); status != http.StatusUnauthorized {
 			t.Errorf("%s: status %d, want 401", tc.name, status)
 		}
 		for mode, v := range r.Next(t).Verdicts {
@@ -146,7 +149,7 @@ func TestExpressRefusesOver100kBUnlessTold(t *testing.T) {
 	s := signer.New([]webhook.Secret{{Value: secretA}}).Sign(time.Now(), "evt_1", body)
 	for limit, want := range map[string]int{"100kb": 413, "512kb": 200} {
 		r := node.Start(t, node.Options{Secret: secretA, Limit: limit})
-		if got := post(t, r.URL(), body, s); got != want {
+		if got := r.Post(t, "/", body, s.Headers()); got != want {
 			t.Errorf("limit %s: status %d, want %d", limit, got, want)
 		}
 	}
@@ -159,7 +162,7 @@ func TestReceiverAnswersAsTold(t *testing.T) {
 		ResponseHeaders: []string{"Retry-After: 7"},
 	})
 	for i, want := range []int{500, 503, 204, 204} {
-		if got := post(t, r.URL()+"/hook?x=1", []byte("{}"), signer.Signatures{}); got != want {
+		if got := r.Post(t, "/hook?x=1", []byte("{}"), unsigned); got != want {
 			t.Errorf("answer %d: status %d, want %d", i+1, got, want)
 		}
 	}
@@ -184,28 +187,9 @@ func TestReceiverCanCloseWithoutAnAnswer(t *testing.T) {
 		res.Body.Close()
 		t.Errorf("status %d, want none", res.StatusCode)
 	}
-	if got := post(t, r.URL(), []byte("{}"), signer.Signatures{}); got != http.StatusOK {
+	if got := r.Post(t, "/", []byte("{}"), unsigned); got != http.StatusOK {
 		t.Errorf("status %d, want 200", got)
 	}
-}
-
-func post(t *testing.T, url string, body []byte, s signer.Signatures) (status int) {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	for name, value := range s.Headers() {
-		req.Header.Set(name, value)
-	}
-	req.Close = true
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	return res.StatusCode
 }
 
 // flipLast changes the last character of a text, in a way that keeps digits digits.
