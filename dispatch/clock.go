@@ -1,0 +1,37 @@
+package dispatch
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// clock is the time by which deliveries fall due. It follows the wall clock
+// forward, at once, and never goes back: when the wall clock does, it goes on
+// steadily from where it was. It is safe for concurrent use.
+type clock struct {
+	wall  func() time.Time
+	began time.Time // with a monotonic reading
+	epoch time.Time // the wall clock at began
+
+	// lead is how far the clock has got ahead of epoch and the time that
+	// passed since, in nanoseconds.
+	lead atomic.Int64
+}
+
+func newClock(wall func() time.Time) *clock {
+	return &clock{wall: wall, began: time.Now(), epoch: wall().Round(0)}
+}
+
+func (c *clock) now() time.Time {
+	steady := c.epoch.Add(time.Since(c.began))
+	ahead := int64(c.wall().Round(0).Sub(steady))
+	for {
+		lead := c.lead.Load()
+		if ahead <= lead {
+			return steady.Add(time.Duration(lead))
+		}
+		if c.lead.CompareAndSwap(lead, ahead) {
+			return steady.Add(time.Duration(ahead))
+		}
+	}
+}

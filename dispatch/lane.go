@@ -1,0 +1,232 @@
+package dispatch
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// lane is what the Dispatcher knows of one webhook. It holds counts and times,
+// never deliveries, so the backlog does not weigh on it. All fields belong to
+// Dispatcher.mu.
+type lane struct {
+	webhookID string
+	project   *project // the nameless one until the first turn
+
+	place  place
+	index  int       // in the alarm, while sleeping
+	wakeAt time.Time // when the alarm rings, while sleeping
+
+	// due is the earliest time at which, by what the store has told, a
+	// delivery can be claimed. Zero: none is pending and unclaimed.
+	due time.Time
+
+	// look asks for a turn whether or not anything is due: the lane is new, or
+	// its webhook has changed.
+	look bool
+
+	// What the receiver said at the last turn.
+	state       State
+	concurrency int
+	timeout     time.Duration
+	longest     time.Duration // the longest wait between two attempts
+
+	inflight  int       // deliveries that are claimed
+	claimedAt time.Time // when the latest of them were, by the clock the store saw
+
+	limiter *rate.Limiter // nil: no rate limit
+	rate    webhook.Rate  // what limiter is set to
+
+	// faults counts failures of the gateway itself (not of the receiver) since
+	// an attempt was last made; pausedUntil keeps the lane back after one.
+	faults      int
+	pausedUntil time.Time
+
+	// skew is how far due times lie ahead of what the schedule can give,
+	// because the clock went back while the gateway was down.
+	skew time.Duration
+}
+
+// place says where a lane is.
+type place int
+
+const (
+	idle     place = iota // nowhere: it waits for the store, an attempt in flight or a refresh
+	waiting               // in the ring
+	sleeping              // in the alarm
+	turning               // its turn is under way
+)
+
+// told notes that the store has a delivery that can be claimed from due on.
+func (l *lane) told(due time.Time) {
+	if !due.IsZero() && (l.due.IsZero() || due.Before(l.due)) {
+		l.due = due
+	}
+}
+
+// adopt takes over what the receiver says now.
+func (l *lane) adopt(r *Receiver, state State, now time.Time) {
+	l.look = false
+	l.state = state
+	if r == nil {
+		l.concurrency, l.timeout, l.longest = defaultConcurrency, defaultTimeout, longestWait
+		return
+	}
+	l.concurrency = max(1, r.Concurrency)
+	l.timeout = r.Timeout
+	l.longest = max(longestWait, r.Schedule.Longest())
+	l.setRate(r.Rate, now)
+}
+
+// longestWait is the least that is taken for the longest wait of a schedule,
+// so that a schedule made shorter does not pull earlier what was set by the
+// old one.
+var longestWait = queue.DefaultSchedule().Longest()
+
+// slots returns how many more deliveries the lane may claim now. While the
+// gateway's own faults keep it back it tries one at a time.
+func (l *lane) slots() int {
+	if l.faults > 0 {
+		return 1 - l.inflight
+	}
+	return l.concurrency - l.inflight
+}
+
+// settles says whether pending deliveries end without an attempt.
+func (l *lane) settles() bool { return l.state == Disabled || l.state == Unknown }
+
+// next returns when the lane should have its next turn. It returns false if no
+// time brings it nearer: only the store, an attempt that ends or a refresh.
+func (l *lane) next(now time.Time) (time.Time, bool) {
+	switch {
+	case l.look:
+		return now, true
+	case l.due.IsZero(), l.state == Held, l.slots() < 1:
+		return time.Time{}, false
+	}
+
+	at := now
+	if !l.settles() {
+		at = latest(l.dueAt(now), l.pausedUntil, l.rateAllows(now))
+	}
+	if l.overtakes(latest(at, l.claimTime(now))) {
+		return time.Time{}, false
+	}
+	return at, true
+}
+
+// dueAt returns l.due unless that is further away than any schedule reaches:
+// then the clock went back, and it is drawn nearer by as much.
+func (l *lane) dueAt(now time.Time) time.Time {
+	excess := l.due.Sub(now) - l.longest
+	if excess <= 0 {
+		return l.due
+	}
+	l.skew = max(l.skew, excess)
+	return l.due.Add(-l.skew)
+}
+
+// claimTime returns the time to claim at, for the store: usually now. It is
+// later for what is claimed before its due time.
+func (l *lane) claimTime(now time.Time) time.Time { return latest(now, l.due) }
+
+// overtakes says whether claiming at the given time would make the store take
+// claims of attempts in flight for expired, and so give out their deliveries a
+// second time. Only a clock that jumped, or a claim ahead of time, can do that;
+// the lane then waits until nothing is in flight.
+func (l *lane) overtakes(at time.Time) bool {
+	return l.inflight > 0 && at.Sub(l.claimedAt) > l.timeout+claimMargin/4
+}
+
+// claimMargin is how much longer a claim lasts than the attempt can take. The
+// commit of the outcome has to fit.
+const claimMargin = 2 * time.Minute
+
+func (l *lane) claimUntil(at time.Time) time.Time {
+	return at.Add(l.timeout + bodyTime + claimMargin)
+}
+
+// fault keeps the lane back after a failure of the gateway itself: 1 s, growing
+// to 1 min. Attempts that were in flight side by side count once.
+func (l *lane) fault(now time.Time) (until time.Time) {
+	if !now.Before(l.pausedUntil) {
+		l.faults++
+		l.pausedUntil = now.Add(min(time.Second<<min(l.faults-1, 10), time.Minute))
+	}
+	return l.pausedUntil
+}
+
+// attempted ends what fault began.
+func (l *lane) attempted() { l.faults = 0 }
+
+// setRate sets the rate limit. What was used up under the old one stays so.
+func (l *lane) setRate(r webhook.Rate, now time.Time) {
+	if r == l.rate {
+		return
+	}
+	l.rate = r
+	if r.N < 1 || r.Per <= 0 {
+		l.limiter = nil
+		return
+	}
+	perSecond := rate.Limit(float64(r.N) / r.Per.Seconds())
+	// Attempts are spread evenly. What would come within one hundredth of a
+	// second may go at once: timers are no finer than that under load.
+	burst := max(1, int(float64(perSecond)/100))
+	if l.limiter == nil {
+		l.limiter = rate.NewLimiter(perSecond, burst)
+		return
+	}
+	l.limiter.SetLimitAt(now, perSecond)
+	l.limiter.SetBurstAt(now, burst)
+}
+
+// allowance returns how many attempts the rate limit allows now.
+func (l *lane) allowance(now time.Time) int {
+	if l.limiter == nil {
+		return math.MaxInt
+	}
+	return int(l.limiter.TokensAt(now) + rateTolerance)
+}
+
+// rateTolerance makes up for the rounding of the limiter's arithmetic.
+const rateTolerance = 1e-6
+
+// rateAllows returns when the rate limit allows the next attempt.
+func (l *lane) rateAllows(now time.Time) time.Time {
+	if l.limiter == nil {
+		return now
+	}
+	return l.filled(1, now)
+}
+
+// unlimited returns when the limiter has forgotten all attempts.
+func (l *lane) unlimited(now time.Time) time.Time {
+	if l.limiter == nil {
+		return now
+	}
+	return l.filled(float64(l.limiter.Burst()), now)
+}
+
+// filled returns when the limiter has n tokens.
+func (l *lane) filled(n float64, now time.Time) time.Time {
+	missing := n - l.limiter.TokensAt(now) - rateTolerance
+	if missing <= 0 {
+		return now
+	}
+	return now.Add(time.Duration(math.Ceil(missing / float64(l.limiter.Limit()) * float64(time.Second))))
+}
+
+func latest(times ...time.Time) time.Time {
+	var t time.Time
+	for _, u := range times {
+		if u.After(t) {
+			t = u
+		}
+	}
+	return t
+}

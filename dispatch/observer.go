@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// Observer is told what the Dispatcher does. Its methods are called by the
+// goroutine of the attempt, which keeps its worker and its place in the lane
+// meanwhile: they must be quick and safe for concurrent use. They may call the
+// store and the Dispatcher, but not Stop.
+type Observer interface {
+	// Settled is told of every outcome that was recorded.
+	Settled(Report)
+
+	// Gone is told that a receiver answered 410, before that is recorded. The
+	// gateway disables the webhook.
+	Gone(webhookID string)
+
+	// NotMade is told of an attempt that a fault of the gateway prevented, or
+	// cut short; the delivery is due again and has lost nothing.
+	NotMade(webhookID string, a *webhook.Attempt)
+
+	// ClaimLost is told of an outcome that was not recorded because its claim
+	// had ended. The delivery is sent again.
+	ClaimLost(webhookID string)
+}
+
+// Report is one outcome that was recorded.
+type Report struct {
+	Event    *webhook.Event
+	Delivery *webhook.Delivery // as it was before
+
+	// Attempt is what was tried; nil if the delivery ended without.
+	Attempt *webhook.Attempt
+
+	// Status is what the delivery is now, and Reason why where the status
+	// alone does not say.
+	Status webhook.Status
+	Reason string
+
+	// Latency is the time since the event was accepted.
+	Latency time.Duration
+}
+
+// nobody is the Observer of those who want none.
+type nobody struct{}
+
+func (nobody) Settled(Report)                   {}
+func (nobody) Gone(string)                      {}
+func (nobody) NotMade(string, *webhook.Attempt) {}
+func (nobody) ClaimLost(string)                 {}

@@ -1,0 +1,117 @@
+package dispatch
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/egress"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/signer"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// State is what the Dispatcher may do with the deliveries of a webhook. The
+// zero State is Held: when in doubt, nothing is sent and nothing is lost.
+type State int
+
+const (
+	// Held: nothing is claimed. What falls due goes out when the webhook is
+	// Active again. A webhook is held while it is paused, and while a static
+	// one is missing from the configuration.
+	Held State = iota
+
+	// Active: what falls due is sent.
+	Active
+
+	// Disabled: pending deliveries end as Skipped, due or not, with the
+	// webhook's DisabledReason.
+	Disabled
+
+	// Unknown: there is no such webhook. Its pending deliveries end as
+	// Cancelled, due or not.
+	Unknown
+)
+
+// Receivers resolves webhooks. It is asked before each claim, so that a change
+// holds from the next attempt on.
+//
+// Receiver must be quick and safe for concurrent use. The Receiver may be nil
+// unless the state is Active; with Disabled it brings the reason. All webhooks
+// must be known before Dispatcher.Start: Unknown ends deliveries for good.
+type Receivers interface {
+	Receiver(webhookID string) (*Receiver, State)
+}
+
+// Receiver is everything that an attempt needs of a webhook. Make it once per
+// version of the subscription and generation of the settings. It is immutable.
+type Receiver struct {
+	Subscription *webhook.Subscription
+	URL          *url.URL
+
+	// Header has the headers that are the same in every attempt.
+	Header http.Header
+
+	Signer      *signer.Signer
+	Transport   Transport
+	Timeout     time.Duration // from DNS to the end of the response headers
+	Schedule    queue.Schedule
+	Concurrency int // attempts in flight
+	Rate        webhook.Rate
+}
+
+// Transport carries one request to a receiver. *egress.Transport does.
+type Transport interface {
+	RoundTrip(*http.Request) (*http.Response, egress.Trace, error)
+}
+
+// Settings are the gateway's, for what a subscription leaves open.
+type Settings struct {
+	Timeout     time.Duration  // zero: 5 s
+	Schedule    queue.Schedule // nil: queue.DefaultSchedule. Empty: no retries
+	Concurrency int            // zero: 16
+	UserAgent   string         // empty: Tengine-Webhooks/1
+}
+
+const (
+	defaultTimeout     = 5 * time.Second
+	defaultConcurrency = 16
+	defaultUserAgent   = "Tengine-Webhooks/1"
+)
+
+// NewReceiver resolves a subscription against the settings. It fails only if
+// the URL does not parse, which validation rules out for what was saved.
+func NewReceiver(sub *webhook.Subscription, s *signer.Signer, t Transport, set Settings) (*Receiver, error) {
+	u, err := url.Parse(sub.URL)
+	if err != nil || u.Host == "" {
+		// The text of err holds the URL, which may hold a token.
+		return nil, fmt.Errorf("resolve webhook %s: the URL is not valid", sub.ID)
+	}
+	r := &Receiver{
+		Subscription: sub,
+		URL:          u,
+		Header:       staticHeader(sub.Headers, orDefault(set.UserAgent, defaultUserAgent)),
+		Signer:       s,
+		Transport:    t,
+		Timeout:      orDefault(sub.Timeout, orDefault(set.Timeout, defaultTimeout)),
+		Schedule:     set.Schedule,
+		Concurrency:  orDefault(sub.Concurrency, orDefault(set.Concurrency, defaultConcurrency)),
+		Rate:         sub.Rate,
+	}
+	if r.Schedule == nil {
+		r.Schedule = queue.DefaultSchedule()
+	}
+	if sub.Retry != nil {
+		r.Schedule = sub.Retry
+	}
+	return r, nil
+}
+
+func orDefault[T comparable](v, fallback T) T {
+	var zero T
+	if v == zero {
+		return fallback
+	}
+	return v
+}

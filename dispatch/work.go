@@ -1,0 +1,381 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// maxClaim is how many deliveries are claimed in one turn at most. It bounds
+// what a turn brings into memory.
+const maxClaim = 32
+
+// job is one claimed delivery on its way. The zero job is none.
+type job struct {
+	lane     *lane
+	receiver *Receiver // nil if the state allows it
+	state    State
+	claimed  *queue.Claimed
+}
+
+// turn is a lane's turn to claim.
+type turn struct {
+	job // without a delivery
+	max int
+	due time.Time // the lane's, to restore if the claim fails
+	now time.Time
+}
+
+// staff hires workers while lanes wait for one. Call it with d.mu held after
+// lanes were arranged.
+func (d *Dispatcher) staff() {
+	for d.seeking < d.ring.waiting && d.busy < d.workers && !d.halted {
+		d.seeking++
+		d.busy++
+		d.running.Add(1)
+		go d.work(job{})
+	}
+}
+
+// work is a worker: it holds one worker token, works on j and then takes turns
+// until no lane waits for one.
+func (d *Dispatcher) work(j job) {
+	defer d.running.Done()
+	for more := true; more; j, more = d.seek(j) {
+		if j.lane != nil {
+			d.handle(j)
+		}
+	}
+}
+
+// seek takes turns until one yields a delivery. It returns false, without the
+// worker token, when no lane waits. last is what the worker has just done.
+func (d *Dispatcher) seek(last job) (job, bool) {
+	hired := last.lane == nil
+	for {
+		l := d.pick(last.lane, hired)
+		if l == nil {
+			return job{}, false
+		}
+		last.lane, hired = nil, false
+
+		receiver, state := d.resolve(l.webhookID)
+		t, ok := d.open(job{lane: l, receiver: receiver, state: state})
+		if !ok {
+			continue
+		}
+		claimed, next, err := d.claim(t)
+		d.conclude(t, len(claimed), next, err)
+		if len(claimed) == 0 {
+			continue
+		}
+		for i := range claimed[1:] {
+			t.claimed = &claimed[i+1]
+			go d.work(t.job)
+		}
+		t.claimed = &claimed[0]
+		return t.job, true
+	}
+}
+
+// pick leaves the lane of the last delivery, if any, and returns the lane whose
+// turn it is. It gives the worker token back and returns nil when there is none
+// or there are too many workers.
+func (d *Dispatcher) pick(last *lane, hired bool) *lane {
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if hired {
+		d.seeking--
+	}
+	if last != nil {
+		last.inflight--
+		d.arrange(last, now)
+	}
+	if d.halted || d.busy > d.workers || d.ring.waiting == 0 {
+		d.busy--
+		return nil
+	}
+	l := d.ring.pop()
+	l.place = turning
+	d.staff()
+	return l
+}
+
+// resolve asks for the receiver. A panic there holds the webhook.
+func (d *Dispatcher) resolve(webhookID string) (r *Receiver, state State) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.logPanic("resolving a webhook panicked", webhookID, p)
+			r, state = nil, Held
+		}
+	}()
+	r, state = d.receivers.Receiver(webhookID)
+	if r == nil && state == Active {
+		d.log.Error("active webhook has no receiver", zap.String("webhook", webhookID))
+		state = Held
+	}
+	return r, state
+}
+
+// open begins the turn of a lane that was picked: it decides how many
+// deliveries to claim and takes slots and worker tokens for them. It returns
+// false if it is nothing, or not yet the lane's turn.
+func (d *Dispatcher) open(j job) (turn, bool) {
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := j.lane
+	l.adopt(j.receiver, j.state, now)
+
+	if moved := d.rehome(l, j.receiver); moved && l.project.waiting.len() > 0 {
+		l.place = waiting
+		d.ring.push(l)
+		return turn{}, false
+	}
+	if at, ok := l.next(now); !ok || at.After(now) {
+		l.place = idle
+		d.arrange(l, now)
+		return turn{}, false
+	}
+
+	n := min(l.slots(), maxClaim, d.fairShare())
+	if !l.settles() {
+		n = min(n, l.allowance(now))
+	}
+	t := turn{job: j, max: n, due: l.due, now: l.claimTime(now)}
+	l.due = time.Time{}
+	l.inflight += n
+	l.claimedAt = t.now
+	d.busy += n - 1
+	return t, true
+}
+
+// fairShare returns how many worker tokens a turn may use: its own, and its
+// part of those that are free.
+func (d *Dispatcher) fairShare() int {
+	return 1 + max(0, d.workers-d.busy)/(d.ring.waiting+1)
+}
+
+// rehome moves l to the project of its webhook.
+func (d *Dispatcher) rehome(l *lane, r *Receiver) (moved bool) {
+	if r == nil || r.Subscription.ProjectID == l.project.id {
+		return false
+	}
+	d.join(l, r.Subscription.ProjectID)
+	return true
+}
+
+func (d *Dispatcher) claim(t turn) (claimed []queue.Claimed, next time.Time, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.logPanic("claiming deliveries panicked", t.lane.webhookID, p)
+			claimed, err = nil, errors.New("claim panicked")
+		}
+	}()
+	return d.store.Claim(context.Background(), queue.ClaimRequest{
+		WebhookID: t.lane.webhookID,
+		Owner:     d.owner,
+		Max:       t.max,
+		Now:       t.now,
+		Until:     t.lane.claimUntil(t.now),
+	})
+}
+
+// conclude ends a turn that claimed n deliveries: it gives back the slots and
+// tokens that were not needed, and keeps one token for the worker itself.
+func (d *Dispatcher) conclude(t turn, n int, next time.Time, err error) {
+	if err != nil {
+		d.storeFailed("claim deliveries", t.lane.webhookID, err)
+	}
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := t.lane
+	l.inflight -= t.max - n
+	d.busy -= t.max - max(n, 1)
+	d.running.Add(max(n, 1) - 1) // for those who work on the others
+	if l.limiter != nil && t.state == Active {
+		l.limiter.ReserveN(now, n)
+	}
+	if err != nil {
+		l.told(t.due)
+		l.fault(now)
+	}
+	l.told(next)
+	l.place = idle
+	d.arrange(l, now)
+	d.staff()
+}
+
+// handle brings one delivery to an outcome and has it recorded. The lane slot
+// and the worker token are still held when it returns.
+func (d *Dispatcher) handle(j job) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.logPanic("handling a delivery panicked", j.lane.webhookID, p)
+			d.retakeAt(j.lane, j.claimed.Claim.Until)
+		}
+	}()
+	delivery := &j.claimed.Delivery
+	switch {
+	case d.closed.Load():
+		d.release(j, delivery.NextAttemptAt)
+	case j.state == Unknown:
+		d.settle(j, queue.Result{Status: webhook.Cancelled, Step: delivery.Step})
+	case j.state == Disabled:
+		d.settle(j, queue.Result{Status: webhook.Skipped, Step: delivery.Step, Reason: disabledReason(j.receiver)})
+	case !d.clock.now().Before(d.expiry(j)):
+		d.settle(j, queue.Result{Status: webhook.Failed, Step: delivery.Step, Reason: reasonExpired})
+	default:
+		d.attempt(j)
+	}
+}
+
+// Reasons that the Dispatcher gives.
+const (
+	reasonExpired  = "expired"
+	reasonGone     = "gone"
+	reasonDisabled = "disabled"
+)
+
+func disabledReason(r *Receiver) string {
+	if r == nil || r.Subscription.DisabledReason == "" {
+		return reasonDisabled
+	}
+	return r.Subscription.DisabledReason
+}
+
+// expiry returns when a delivery that is still pending fails.
+func (d *Dispatcher) expiry(j job) time.Time { return j.claimed.Event.ReceivedAt.Add(d.maxAge) }
+
+// attempt sends a delivery and obeys the verdict.
+func (d *Dispatcher) attempt(j job) {
+	delivery := &j.claimed.Delivery
+	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, webhook.BySchedule)
+	if verdict.Decision == NotMade {
+		d.notMade(j, &a)
+		return
+	}
+	d.made(j.lane)
+
+	r := queue.Result{Attempt: &a, Step: delivery.Step + 1}
+	switch verdict.Decision {
+	case Delivered:
+		r.Status = webhook.Delivered
+	case Gone:
+		d.observer.Gone(j.lane.webhookID)
+		r.Status, r.Reason = webhook.Failed, reasonGone
+	default:
+		next, again := j.receiver.Schedule.Next(r.Step, d.clock.now(), verdict.RetryAfter)
+		r.Status = webhook.Failed
+		if again {
+			// At its expiry it is claimed once more, to fail.
+			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expiry(j))
+		}
+	}
+	d.settle(j, r)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// made ends what a fault of the gateway began.
+func (d *Dispatcher) made(l *lane) {
+	d.mu.Lock()
+	l.attempted()
+	d.mu.Unlock()
+}
+
+// notMade gives a delivery back that the gateway itself could not send.
+func (d *Dispatcher) notMade(j job, a *webhook.Attempt) {
+	d.observer.NotMade(j.lane.webhookID, a)
+	if d.ctx.Err() != nil {
+		d.release(j, j.claimed.Delivery.NextAttemptAt)
+		return
+	}
+	d.log.Warn("the gateway could not make an attempt",
+		zap.String("webhook", j.lane.webhookID),
+		zap.String("delivery", j.claimed.Delivery.ID),
+		zap.String("outcome", string(a.Outcome)),
+		zap.String("error", a.Error))
+	now := d.clock.now()
+	d.mu.Lock()
+	until := j.lane.fault(now)
+	d.mu.Unlock()
+	d.release(j, until)
+}
+
+// settle records the outcome of a delivery.
+func (d *Dispatcher) settle(j job, r queue.Result) {
+	claim := j.claimed.Claim
+	if err := d.store.Finish(context.Background(), claim, r); err != nil {
+		d.unrecorded("record the outcome", j, err)
+		return
+	}
+	d.observer.Settled(Report{
+		Event:    j.claimed.Event,
+		Delivery: &j.claimed.Delivery,
+		Attempt:  r.Attempt,
+		Status:   r.Status,
+		Reason:   r.Reason,
+		Latency:  d.clock.now().Sub(j.claimed.Event.ReceivedAt),
+	})
+}
+
+// release gives a delivery back as it was.
+func (d *Dispatcher) release(j job, due time.Time) {
+	if err := d.store.Release(context.Background(), j.claimed.Claim, due); err != nil {
+		d.unrecorded("release a claim", j, err)
+	}
+}
+
+// unrecorded deals with an outcome that the store did not take. The delivery is
+// due again when its claim ends; a receiver may then get it twice.
+func (d *Dispatcher) unrecorded(doing string, j job, err error) {
+	if errors.Is(err, queue.ErrClaimLost) {
+		d.log.Warn("claim was lost",
+			zap.String("webhook", j.lane.webhookID),
+			zap.String("delivery", j.claimed.Delivery.ID))
+		d.observer.ClaimLost(j.lane.webhookID)
+		return
+	}
+	d.storeFailed(doing, j.lane.webhookID, err)
+	d.retakeAt(j.lane, j.claimed.Claim.Until)
+}
+
+// retakeAt notes that a claim of l was not ended and runs out at the given time.
+func (d *Dispatcher) retakeAt(l *lane, until time.Time) {
+	d.mu.Lock()
+	l.told(until)
+	d.mu.Unlock()
+}
+
+// storeFailed logs an error of the store. One that will not pass ends claiming.
+func (d *Dispatcher) storeFailed(doing, webhookID string, err error) {
+	if !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrUnavailable) {
+		d.log.Error("store failed", zap.String("doing", doing), zap.String("webhook", webhookID), zap.Error(err))
+		return
+	}
+	d.mu.Lock()
+	first := !d.halted
+	d.halted = true
+	d.mu.Unlock()
+	if first {
+		d.log.Error("the store is gone, sending stops", zap.String("doing", doing), zap.Error(err))
+	}
+}
+
+func (d *Dispatcher) logPanic(msg, webhookID string, p any) {
+	d.log.Error(msg, zap.String("webhook", webhookID), zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
+}
