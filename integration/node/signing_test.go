@@ -113,7 +113,9 @@ func TestNodeReceiversRefuseWhatWasTamperedWith(t *testing.T) {
 		{"the body", func(b *string, _ *signer.Signatures) { *b = `{"id":"evt_1","n":2}` }, nil},
 		{"x-tengine-signature", func(_ *string, s *signer.Signatures) { s.Tengine = flipLast(s.Tengine) },
 			map[string]bool{"standard": true}},
-		{"webhook-signature", func(_ *string, s *signer.Signatures) { s.Standard = "v1," + flipLast(s.Standard[3:10]) + s.Standard[10:] },
+		{"webhook-signature", func(_ *string, s *signer.Signatures) {
+			s.Standard = "v1," + flipLast(s.Standard[3:10]) + s.Standard[10:]
+		},
 			map[string]bool{"json": true, "raw": true}},
 		{"webhook-id", func(_ *string, s *signer.Signatures) { s.ID = "evt_2" },
 			map[string]bool{"json": true, "raw": true}},
