@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/tengineai/webhook-gateway/egress"
+)
+
+// config returns the way out that is configured; the nil Egress is the default.
+// What needs no context is checked here, the rest by egress.New.
+func (e *Egress) config() (egress.Config, error) {
+	if e == nil {
+		return egress.Config{OwnPorts: adminPort}, nil
+	}
+	c := egress.Config{AllowHTTP: e.AllowHTTP, OwnPorts: adminPort}
+	var errs []error
+	var err error
+	if c.Sources, err = parseAddresses(e.Source); err != nil {
+		errs = append(errs, fmt.Errorf("egress: source: %w", err))
+	}
+	if c.Advertise, err = parseAddresses(e.Advertise); err != nil {
+		errs = append(errs, fmt.Errorf("egress: advertise: %w", err))
+	}
+	if e.Proxy != "" {
+		if c.Proxy, err = url.Parse(e.Proxy); err != nil { // its text may hold a password
+			errs = append(errs, errors.New("egress: proxy: it must be a URL such as http://proxy.internal:3128"))
+		}
+	}
+	if c.Allow, err = e.ranges(); err != nil {
+		errs = append(errs, fmt.Errorf("egress: %w", err))
+	}
+	return c, errors.Join(errs...)
+}
+
+// ranges returns the ranges of allow, each at most once.
+func (e *Egress) ranges() ([]egress.Allow, error) {
+	var ranges []egress.Allow
+	for _, allow := range e.Allow {
+		prefix, err := parseRange(allow.Range)
+		if err != nil {
+			return nil, fmt.Errorf("allow: %w", err)
+		}
+		if err := checkProjects(allow.Projects); err != nil {
+			return nil, fmt.Errorf("allow %s: projects: %w", prefix, err)
+		}
+		for _, other := range ranges {
+			if other.Prefix == prefix {
+				return nil, fmt.Errorf("allow %s is there already: name all its projects in one place", prefix)
+			}
+		}
+		ranges = append(ranges, egress.Allow{Prefix: prefix, Projects: projectsOf(allow.Projects)})
+	}
+	return ranges, nil
+}
+
+// adminPort returns the port of Caddy's admin API, for systems where the ports
+// of this process cannot be found out. An "admin" option in the configuration
+// is not seen here.
+func adminPort() []uint16 {
+	address, err := caddy.ParseNetworkAddress(caddy.DefaultAdminListen)
+	if err != nil || address.IsUnixNetwork() {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address.JoinHostPort(0))
+	if err != nil {
+		return nil
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil
+	}
+	return []uint16{uint16(n)}
+}
