@@ -1,0 +1,7 @@
+//go:build !race
+
+package gatewaytest
+
+var raceFlags []string
+
+const binaryName = "webhook-gateway"
