@@ -177,15 +177,18 @@ func (x *Index) namesFor(ev *Event) []string {
 }
 
 // bucket holds the entries of one project, in groups by what of their events
-// lists they were put under: a type, "noun.*", or "*". The group "*" also
-// holds entries with long lists; its candidates are checked for their events.
+// lists they were put under: a type, "noun.*", "*", or anyType.
 type bucket struct {
 	groups map[string]*group
 }
 
 // maxPlaces bounds at how many places of the index one entry stands. An entry
-// with more is put under "*".
+// with more is put under anyType.
 const maxPlaces = 128
+
+// anyType is the group of entries whose lists are too long to put them under
+// each type. Its candidates are judged by their events lists.
+const anyType = ""
 
 // indexed is an entry and its places.
 type indexed struct {
@@ -203,7 +206,7 @@ func (b *bucket) put(e *indexed) {
 	keys := groupKeys(e.Events)
 	condition := b.choose(keys, e.conditions())
 	if len(keys)*max(1, len(condition.Values)) > maxPlaces {
-		keys = []string{"*"}
+		keys = []string{anyType}
 		condition = b.choose(keys, e.conditions())
 	}
 	for _, key := range keys {
@@ -277,9 +280,12 @@ func (b *bucket) candidates(ev *Event, out []*indexed) []*indexed {
 // groupsFor gives the groups that an event of this type may concern. No entry
 // stands in two of them.
 func (b *bucket) groupsFor(ev *Event) []*group {
-	var out [3]*group
+	var out [4]*group
 	found := out[:0]
-	for _, key := range [...]string{ev.event.Type, ev.noun + ".*", "*"} {
+	for _, key := range [...]string{ev.event.Type, ev.noun + ".*", "*", anyType} {
+		if key == "*" && ev.noun == Operational {
+			continue
+		}
 		if g := b.groups[key]; g != nil {
 			found = append(found, g)
 		}
