@@ -100,7 +100,7 @@ func Start(tb testing.TB, o Options) *Receiver {
 	for _, h := range o.ResponseHeaders {
 		args = append(args, "--header="+h)
 	}
-	return &Receiver{StartProgram(tb, exec.Command(node, args...))}
+	return &Receiver{StartProgram(tb, exec.CommandContext(tb.Context(), node, args...))}
 }
 
 // Next returns the next request, and waits for it if need be.

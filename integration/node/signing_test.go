@@ -42,63 +42,68 @@ var canonicalBodies = map[string]string{
 }
 
 func TestNodeReceiversVerifyOurSignatures(t *testing.T) {
-	for _, secret := range []string{secretA, secretB, signer.Generate()} {
-		for _, mode := range []string{"json", "raw", "standard", "all"} {
-			t.Run(mode, func(t *testing.T) {
-				t.Parallel()
-				r := node.Start(t, node.Options{Secret: secret, Mode: mode})
-				s := signer.New([]webhook.Secret{{Value: secret, Role: webhook.SecretPrimary}})
-				for name, body := range canonicalBodies {
-					if status := r.Post(t, "/", []byte(body), s.Sign(time.Now(), "evt_1", []byte(body)).Headers()); status != http.StatusOK {
-						t.Errorf("%s: status %d, want 200", name, status)
-					}
-					got := r.Next(t)
-					for mode, v := range got.Verdicts {
-						if !v.Valid {
-							t.Errorf("%s: %s: %s", name, mode, v.Error)
-						}
-					}
-					if want := map[string]int{"all": 3}[mode]; len(got.Verdicts) != max(1, want) {
-						t.Errorf("%s: verdicts %v", name, got.Verdicts)
-					}
-					if !bytes.Equal(got.Body, []byte(body)) {
-						t.Errorf("%s: the body arrived as %q", name, got.Body)
+	for _, tc := range []struct {
+		mode, secret string
+		verdicts     int
+	}{
+		{"json", secretA, 1},
+		{"raw", secretA, 1},
+		{"standard", secretA, 1},
+		{"standard", signer.Generate(), 1},
+		{"all", secretB, 3},
+	} {
+		t.Run(tc.mode, func(t *testing.T) {
+			t.Parallel()
+			r := node.Start(t, node.Options{Secret: tc.secret, Mode: tc.mode})
+			s := signer.New([]webhook.Secret{{Value: tc.secret, Role: webhook.SecretPrimary}})
+			for name, body := range canonicalBodies {
+				if status := r.Post(t, "/", []byte(body), s.Sign(time.Now(), "evt_1", []byte(body)).Headers()); status != http.StatusOK {
+					t.Errorf("%s: status %d, want 200", name, status)
+				}
+				got := r.Next(t)
+				if len(got.Verdicts) != tc.verdicts {
+					t.Errorf("%s: %d verdicts, want %d", name, len(got.Verdicts), tc.verdicts)
+				}
+				for mode, v := range got.Verdicts {
+					if !v.Valid {
+						t.Errorf("%s: %s: %s", name, mode, v.Error)
 					}
 				}
-			})
-		}
+				if !bytes.Equal(got.Body, []byte(body)) {
+					t.Errorf("%s: the body arrived as %q", name, got.Body)
+				}
+			}
+		})
 	}
 }
 
 func TestNodeReceiversVerifyDuringARotation(t *testing.T) {
 	const old, new = secretA, secretB
 	later := time.Now().Add(time.Hour)
-	inNew := []webhook.Secret{{Value: new, Role: webhook.SecretPrimary}, {Value: old, Role: webhook.SecretPrevious, ExpiresAt: later}}
-	inPrevious := []webhook.Secret{{Value: old, Role: webhook.SecretPrimary, ExpiresAt: later}, {Value: new, Role: webhook.SecretNext}}
+	inNew := signer.New([]webhook.Secret{{Value: new, Role: webhook.SecretPrimary}, {Value: old, Role: webhook.SecretPrevious, ExpiresAt: later}})
+	inPrevious := signer.New([]webhook.Secret{{Value: old, Role: webhook.SecretPrimary, ExpiresAt: later}, {Value: new, Role: webhook.SecretNext}})
 	body := []byte(canonicalBodies["the contract's example"])
 
+	knowsOld := node.Start(t, node.Options{Secret: old})
+	knowsNew := node.Start(t, node.Options{Secret: new})
 	for _, tc := range []struct {
-		name    string
-		secrets []webhook.Secret
-		knows   string
-		header  string // the one that holds for a receiver of the x-tengine scheme
+		name     string
+		signer   *signer.Signer
+		receiver *node.Receiver
+		header   string // the one that holds for a receiver of the x-tengine scheme
 	}{
-		{"primary new, receiver knows the new", inNew, new, "x-tengine-signature"},
-		{"primary new, receiver knows the old", inNew, old, "x-tengine-signature-previous"},
-		{"primary previous, receiver knows the old", inPrevious, old, "x-tengine-signature"},
-		{"primary previous, receiver knows the new", inPrevious, new, "x-tengine-signature-next"},
+		{"primary new, receiver knows the new", inNew, knowsNew, "x-tengine-signature"},
+		{"primary new, receiver knows the old", inNew, knowsOld, "x-tengine-signature-previous"},
+		{"primary previous, receiver knows the old", inPrevious, knowsOld, "x-tengine-signature"},
+		{"primary previous, receiver knows the new", inPrevious, knowsNew, "x-tengine-signature-next"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			r := node.Start(t, node.Options{Secret: tc.knows})
-			r.Post(t, "/", body, signer.New(tc.secrets).Sign(time.Now(), "evt_1", body).Headers())
-			got := r.Next(t)
-			for mode, want := range map[string]string{"json": tc.header, "raw": tc.header, "standard": "webhook-signature"} {
-				if diff := cmp.Diff([]string{want}, got.Verdicts[mode].Matches); diff != "" {
-					t.Errorf("%s: headers that hold (-want +got):\n%s", mode, diff)
-				}
+		tc.receiver.Post(t, "/", body, tc.signer.Sign(time.Now(), "evt_1", body).Headers())
+		got := tc.receiver.Next(t)
+		for mode, want := range map[string]string{"json": tc.header, "raw": tc.header, "standard": "webhook-signature"} {
+			if diff := cmp.Diff([]string{want}, got.Verdicts[mode].Matches); diff != "" {
+				t.Errorf("%s: %s: headers that hold (-want +got):\n%s", tc.name, mode, diff)
 			}
-		})
+		}
 	}
 }
 
