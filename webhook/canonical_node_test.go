@@ -26,7 +26,7 @@ var canonicalJS string
 // Node would change.
 func TestCanonicalIsWhatNodePrints(t *testing.T) {
 	documents := handPicked()
-	g := generator{rand.New(rand.NewPCG(20240101, 5))}
+	g := newGenerator(20240101)
 	for range 6000 {
 		documents = append(documents, g.document())
 	}
@@ -137,6 +137,8 @@ func handPicked() [][]byte {
 // generator makes documents that are likely to be printed otherwise than they
 // were written.
 type generator struct{ *rand.Rand }
+
+func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 5))} }
 
 func (g generator) document() []byte {
 	var b bytes.Buffer

@@ -100,6 +100,7 @@ func (r *reading) cloudEvent() {
 	if data != nil || !base64 {
 		r.readData(data)
 	}
+	r.projectSaid = slices.Contains(seen, "projectid")
 	r.settleProject("#/projectid")
 }
 
@@ -138,6 +139,7 @@ func (r *reading) binaryCloudEvent(header map[string][]string) {
 		r.input.Data = r.c.out
 		r.dataID, r.dataPointer = r.c.rootID, "#"
 	}
+	r.projectSaid = len(header["Ce-Projectid"]) > 0
 	r.settleProject("ce-projectid")
 }
 
@@ -170,7 +172,6 @@ func (r *reading) attribute(name string, text []byte, place string) {
 			r.problem(problem.InvalidValue, "The data of an event must be JSON in UTF-8.", place)
 		}
 	case "projectid":
-		r.projectSaid = true
 		r.setProjectID(string(text), place)
 	case "apiversion":
 		r.setAPIVersion(string(text), place)

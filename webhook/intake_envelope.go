@@ -141,16 +141,34 @@ func (r *reading) readTime(m *member, place string) {
 	}
 }
 
-// setTime takes a time as RFC 3339 has it. A leap second (":60") is refused:
-// neither Go nor JavaScript can read it.
 func (r *reading) setTime(text []byte, place string) {
-	const limit = 64 // fractions may be long, but not endless
-	var t time.Time
-	if len(text) > limit || t.UnmarshalText(text) != nil {
+	if !validTime(text) {
 		r.problem(problem.InvalidValue, "A time is RFC 3339, like 2024-01-01T00:00:00Z.", place)
 		return
 	}
 	r.input.CreatedAt = string(text)
+}
+
+// validTime reports whether text is a time as RFC 3339 has it, of at most 64
+// bytes. A leap second (":60") is refused: neither Go nor JavaScript reads it.
+func validTime(text []byte) bool {
+	if len(text) < len("2006-01-02T15:04:05Z") || len(text) > 64 {
+		return false
+	}
+	var t time.Time
+	if t.UnmarshalText(text) != nil {
+		return false
+	}
+	// Package time also takes hours of one digit, a comma before the fraction
+	// and offsets of any size.
+	if text[len("2006-01-02T15")] != ':' || bytes.IndexByte(text, ',') >= 0 {
+		return false
+	}
+	if text[len(text)-1] == 'Z' {
+		return true
+	}
+	offset := string(text[len(text)-len("15:04"):])
+	return offset[:2] <= "23" && offset[3:] <= "59"
 }
 
 func (r *reading) readAPIVersion(m *member, place string) {

@@ -1,0 +1,172 @@
+package webhook_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+const (
+	good    = `{"type":"api_key.created","project_id":"p","id":"evt_good","data":{"n":1.0}}`
+	bad     = `{"type":"api_key.created","project_id":"p","id":"evt_bad","data":{"n":1e999},"x":0}`
+	notJSON = `{"type":}`
+)
+
+func TestArrayJudgesEachEvent(t *testing.T) {
+	in := &webhook.Intake{}
+	items, err := in.Array([]byte(" [" + good + " ,\n" + bad + ",5 , " + good + "] "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(items) != 4 {
+		t.Fatalf("got %d items, want 4", len(items))
+	}
+	for _, i := range []int{0, 3} {
+		if items[i].Err != nil || string(items[i].Data) != `{"n":1}` || items[i].ID != "evt_good" {
+			t.Errorf("item %d: got %+v", i, items[i])
+		}
+	}
+	wantItems(t, items[1].Err, problem.Invalid, []problem.Item{{Code: problem.NumberOverflow, Pointer: "#/data/n"}, {Code: problem.UnknownMember, Pointer: "#/x"}})
+	if items[1].ID != "evt_bad" {
+		t.Errorf("the refused item has id %q", items[1].ID)
+	}
+	wantItems(t, items[2].Err, problem.Invalid, []problem.Item{{Code: problem.WrongType, Pointer: "#"}})
+}
+
+func TestArrayCountsDepthFromTheEvent(t *testing.T) {
+	nested := func(levels int) string {
+		return `{"type":"api_key.created","project_id":"p","data":` + strings.Repeat(`{"a":`, levels-2) + "{}" + strings.Repeat("}", levels-2) + "}"
+	}
+	items, err := (&webhook.Intake{}).Array([]byte("[" + nested(64) + "," + nested(65) + "," + good + "]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if items[0].Err != nil || items[2].Err != nil {
+		t.Errorf("got %v, %v", items[0].Err, items[2].Err)
+	}
+	wantItems(t, items[1].Err, problem.Invalid, []problem.Item{{Code: problem.TooDeep, Pointer: "#/data" + strings.Repeat("/a", 63)}})
+}
+
+func TestArrayGoesOnBehindAnEventWithTooManyMembers(t *testing.T) {
+	crowded := `{"data":{` + strings.Repeat(`"x":{},`, 10_001) + `"y":[]}}`
+	items, err := (&webhook.Intake{}).Array([]byte("[" + crowded + "," + good + "]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantItems(t, items[0].Err, problem.Invalid, []problem.Item{{Code: problem.TooManyMembers, Pointer: "#"}})
+	if items[1].Err != nil {
+		t.Error(items[1].Err)
+	}
+}
+
+func TestArrayRefusesTheWholeBody(t *testing.T) {
+	in := &webhook.Intake{MaxBatch: 3, MaxBatchSize: 1000, MaxSize: 200}
+	tests := []struct {
+		name, body string
+		code       problem.Code
+		offset     int64 // -1: none
+	}{
+		{"syntax in an event", "[" + good + "," + notJSON + "]", problem.BadRequest, int64(len(good) + 10)},
+		{"cut off", "[" + good, problem.BadRequest, int64(len(good) + 1)},
+		{"trailing comma", "[" + good + ",]", problem.BadRequest, int64(len(good) + 1)},
+		{"missing comma", "[" + good + good + "]", problem.BadRequest, int64(len(good) + 1)},
+		{"more behind", "[" + good + "]]", problem.BadRequest, int64(len(good) + 2)},
+		{"byte order mark", "\xEF\xBB\xBF[]", problem.BadRequest, 0},
+		{"empty body", "", problem.BadRequest, 0},
+		{"an object", good, problem.Invalid, -1},
+		{"too many events", "[1,2,3,4]", problem.TooLarge, -1},
+		{"too many bytes", "[" + strings.Repeat(" ", 1000) + "]", problem.TooLarge, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := in.Array([]byte(tt.body))
+			var pe *problem.Error
+			if !errors.As(err, &pe) || pe.Code != tt.code {
+				t.Fatalf("got %v, want %s", err, tt.code)
+			}
+			if tt.offset >= 0 && (len(pe.Items) != 1 || *pe.Items[0].Offset != tt.offset) {
+				t.Errorf("got items %+v at %d, want one with offset %d", pe.Items, *pe.Items[0].Offset, tt.offset)
+			}
+		})
+	}
+}
+
+func TestArrayRefusesAnEventThatIsTooLargeAlone(t *testing.T) {
+	in := &webhook.Intake{MaxSize: 200}
+	items, err := in.Array([]byte("[" + good + "  , " + string(padTo(201, `{"type":"api_key.created","data":"%s"}`)) + "," + good + "]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantItems(t, items[1].Err, problem.TooLarge, []problem.Item{})
+	if items[0].Err != nil || items[2].Err != nil {
+		t.Errorf("got %v, %v", items[0].Err, items[2].Err)
+	}
+}
+
+func TestArrayMayBeEmpty(t *testing.T) {
+	items, err := (&webhook.Intake{}).Array([]byte(" [ ] "))
+	if err != nil || len(items) != 0 {
+		t.Errorf("got %v, %v", items, err)
+	}
+}
+
+func TestLinesJudgesEachLine(t *testing.T) {
+	items, err := (&webhook.Intake{}).Lines([]byte("\n" + good + "\r\n \t\n" + bad + "\n5\n" + good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(items) != 4 {
+		t.Fatalf("got %d items, want 4", len(items))
+	}
+	if items[0].Err != nil || items[3].Err != nil {
+		t.Errorf("got %v, %v", items[0].Err, items[3].Err)
+	}
+	wantItems(t, items[1].Err, problem.Invalid, []problem.Item{{Code: problem.NumberOverflow, Pointer: "#/data/n", Line: 4}, {Code: problem.UnknownMember, Pointer: "#/x", Line: 4}})
+	wantItems(t, items[2].Err, problem.Invalid, []problem.Item{{Code: problem.WrongType, Pointer: "#", Line: 5}})
+}
+
+func TestLinesTellsTheLineThatIsNotJSON(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body         string
+		line, offset int
+	}{
+		"in the middle":     {good + "\n\n" + notJSON + "\n" + good, 3, len(good) + 2 + 8},
+		"across two lines":  {"{\"type\":\n\"x\"}", 1, 8},
+		"two on a line":     {good + "\n" + good + good, 2, 2*len(good) + 1},
+		"byte order mark":   {"\xEF\xBB\xBF" + good, 1, 0},
+		"an array's commas": {good + ",\n" + good, 1, len(good)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := (&webhook.Intake{}).Lines([]byte(tt.body))
+			at := int64(tt.offset)
+			wantItems(t, err, problem.BadRequest, []problem.Item{{Code: problem.MalformedJSON, Line: tt.line, Offset: &at}})
+		})
+	}
+}
+
+func TestLinesLimits(t *testing.T) {
+	in := &webhook.Intake{MaxBatch: 2, MaxBatchSize: 1000, MaxSize: 200}
+	_, err := in.Lines([]byte("1\n2\n\n3\n"))
+	wantItems(t, err, problem.TooLarge, []problem.Item{})
+	_, err = in.Lines([]byte(strings.Repeat("\n", 1001)))
+	wantItems(t, err, problem.TooLarge, []problem.Item{})
+	items, err := in.Lines([]byte(good + "\n" + string(padTo(201, `{"type":"api_key.created","data":"%s"}`)) + "\n\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if items[0].Err != nil {
+		t.Error(items[0].Err)
+	}
+	wantItems(t, items[1].Err, problem.TooLarge, []problem.Item{})
+}
+
+func TestIsArray(t *testing.T) {
+	for body, want := range map[string]bool{"": false, " \r\n\t[": true, "[]": true, "{}": false, "\ufeff[]": false, "x[": false} {
+		if got := webhook.IsArray([]byte(body)); got != want {
+			t.Errorf("IsArray(%q) = %v", body, got)
+		}
+	}
+}
