@@ -29,6 +29,12 @@ var (
 	// Release. Nothing was done.
 	ErrClaimLost = errors.New("claim is lost")
 
+	// ErrClaimed: somebody else has claimed the delivery. Nothing was done.
+	ErrClaimed = errors.New("delivery is claimed")
+
+	// ErrCorrupt: what is stored does not match its checksum.
+	ErrCorrupt = errors.New("record is damaged")
+
 	// ErrNotFound: there is no such record.
 	ErrNotFound = errors.New("not found")
 
@@ -80,6 +86,13 @@ type Store interface {
 	// had.
 	Claim(ctx context.Context, r ClaimRequest) (claimed []Claimed, next time.Time, err error)
 
+	// ClaimOne claims one delivery whatever its status and due time, for an
+	// attempt by hand or to make a finished delivery pending again (Finish with
+	// Result.Attempt nil). Claimed.Delivery says what it was; if the claim ends
+	// without Finish it stays that. ErrClaimed if it is claimed already,
+	// ErrNotFound if there is none, ErrCorrupt if its record is damaged.
+	ClaimOne(ctx context.Context, deliveryID, owner string, now, until time.Time) (Claimed, error)
+
 	// Finish records what came of a claimed delivery and ends the claim, in
 	// one step. It returns when that is on stable storage. A delivery that
 	// stays Pending can be claimed again from Result.NextAttemptAt, and not
@@ -99,8 +112,8 @@ type Store interface {
 	Watch(fn func(webhookID string, due time.Time)) error
 
 	// Backlog counts the pending deliveries of a webhook, claimed ones
-	// included. It is kept in memory: cheap, and right but for calls that are
-	// under way.
+	// included; those of all webhooks if webhookID is empty. It is kept in
+	// memory: cheap, and right but for calls that are under way.
 	Backlog(webhookID string) int
 
 	// Context returns what was last remembered of a project
@@ -156,8 +169,15 @@ type Store interface {
 type Publication struct {
 	Event *webhook.Event
 
+	// NewID says that the gateway made the event's id just now, so that no
+	// event can be stored under it yet and the store need not look.
+	NewID bool
+
 	// Targets are the webhooks that the event concerns, each at most once.
 	Targets []Target
+
+	// Test marks the event's deliveries as Delivery.Test.
+	Test bool
 
 	// Remember, if not nil, becomes what is remembered of the event's project.
 	// Forget then removes what is remembered.
@@ -260,7 +280,8 @@ type DeliveryQuery struct {
 }
 
 // DeliveryPage is a page of deliveries, newest first, with their last
-// attempts. Next is empty on the last page.
+// attempts. Next is empty on the last page. A page can be short, even empty,
+// while Next is set: a filter that matches little is answered in pieces.
 type DeliveryPage struct {
 	Deliveries []webhook.Delivery
 	Next       string

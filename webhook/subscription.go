@@ -35,7 +35,7 @@ type Subscription struct {
 	Headers []Header
 
 	State          State
-	DisabledReason string // "gone", "failing" or "manual" while State is Disabled
+	DisabledReason string // a Reason… constant while State is Disabled, else empty
 
 	// Retry, Timeout, Rate and Concurrency override the gateway's settings.
 	// Retry nil, the others zero: the setting stands. Retry empty: no retries.
@@ -88,6 +88,13 @@ const (
 	Active   State = "active"
 	Paused   State = "paused"   // what falls due is held
 	Disabled State = "disabled" // new and pending deliveries are skipped
+)
+
+// Why a webhook is disabled (contract section 3).
+const (
+	ReasonGone    = "gone"    // its receiver answered 410
+	ReasonFailing = "failing" // nothing but failures for the configured time
+	ReasonManual  = "manual"  // somebody disabled it
 )
 
 // Rate is a limit of N attempts in Per. The zero Rate is no limit.

@@ -1,0 +1,181 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
+)
+
+func init() {
+	caddy.RegisterModule(&App{})
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "webhook_gateway",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// lifecycle is the part of an App that is not configuration. Caddy calls
+// Provision, Start, Stop and Cleanup one after the other; any of the last
+// three may be left out, and handlers may ask for the gateway at any time,
+// also after Cleanup.
+type lifecycle struct {
+	ctx      caddy.Context
+	logger   *zap.Logger
+	settings *gateway.Settings
+	opener   StoreOpener
+
+	// engine is set by Start while this instance holds it in the pool.
+	engine     *engine
+	generation *gateway.Generation
+
+	// serving is what handlers use; nil until Start has put the settings in
+	// force. It stays after Cleanup: an old handler may still publish into an
+	// engine that a newer configuration holds open, and a closed one refuses.
+	serving atomic.Pointer[gateway.Gateway]
+
+	ready chan struct{} // closed when serving is set
+	gone  chan struct{} // closed by Cleanup
+	ended sync.Once
+}
+
+// Provision prepares the configuration. It opens no store and leaves nothing
+// behind: "caddy validate" runs it beside the live server.
+func (a *App) Provision(ctx caddy.Context) error {
+	l := &a.life
+	l.ctx = ctx
+	l.logger = ctx.Logger()
+	l.ready = make(chan struct{})
+	l.gone = make(chan struct{})
+
+	var err error
+	if l.settings, l.opener, err = a.resolve(ctx); err != nil {
+		return err
+	}
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return a.watchStopping(ctx)
+}
+
+// watchStopping starts draining as soon as the process begins to exit, side by
+// side with the HTTP server, rather than when it is this app's turn to stop.
+func (a *App) watchStopping(ctx caddy.Context) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("events app: %w", err)
+	}
+	return app.(*caddyevents.App).On("stopping", stoppingHandler{a})
+}
+
+type stoppingHandler struct{ app *App }
+
+// Handle implements caddyevents.Handler. Caddy waits for it, so it only starts
+// the work.
+func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
+	if e := h.app.life.engine; e != nil && caddy.Exiting() {
+		go h.app.drain(e)
+	}
+	return nil
+}
+
+func (a *App) drain(e *engine) {
+	defer func() {
+		if r := recover(); r != nil {
+			a.life.logger.Error("panic while stopping", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	_ = e.close() // Stop waits for it and tells its error
+}
+
+// Start opens the store, unless an older configuration has it open, and puts
+// the settings in force.
+func (a *App) Start() error {
+	l := &a.life
+	e, err := openEngine(l.ctx, l.opener, l.logger)
+	if err != nil {
+		return err
+	}
+	l.engine = e
+	l.generation, err = e.gateway.Apply(l.ctx, l.settings)
+	if err != nil {
+		return fmt.Errorf("apply settings: %w", err)
+	}
+	e.logs.point(l.logger.Core())
+	l.serving.Store(e.gateway)
+	close(l.ready)
+	l.logger.Info("webhook gateway is ready",
+		zap.Int("static_webhooks", len(l.settings.Static)),
+		zap.Int("pending_deliveries", e.gateway.Pending()))
+	return nil
+}
+
+// Stop returns at once on a reload: the engine goes on under the new
+// configuration. When the process exits it waits until the attempts in flight
+// have ended or were cancelled, and the store is closed.
+func (a *App) Stop() error {
+	if e := a.life.engine; e != nil && caddy.Exiting() {
+		return e.close()
+	}
+	return nil
+}
+
+// Cleanup gives back what Start took. Caddy calls it also when Provision or
+// Start has failed, and when Stop was never called.
+func (a *App) Cleanup() error {
+	l := &a.life
+	var errs []error
+	l.ended.Do(func() {
+		if l.gone != nil {
+			close(l.gone)
+		}
+		switch {
+		case l.generation != nil:
+			l.engine.gateway.Withdraw(l.generation)
+		case l.settings != nil:
+			l.settings.Egress.Close()
+		}
+		if l.engine != nil {
+			errs = append(errs, releaseEngine(l.opener))
+			l.engine = nil
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// gateway returns the gateway, waiting for Start if need be: the HTTP server
+// may serve before this app was started. The error can be shown to the client.
+func (a *App) gateway(ctx context.Context) (*gateway.Gateway, error) {
+	if g := a.life.serving.Load(); g != nil {
+		return g, nil
+	}
+	select {
+	case <-a.life.ready:
+		return a.life.serving.Load(), nil
+	case <-a.life.gone:
+		return nil, problem.New(problem.Unavailable, "This configuration was never put in force. Send the request again.")
+	case <-ctx.Done():
+		return nil, problem.New(problem.Unavailable, "The gateway is starting. Send the request again.")
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.App           = (*App)(nil)
+	_ caddy.Provisioner   = (*App)(nil)
+	_ caddy.CleanerUpper  = (*App)(nil)
+	_ caddyevents.Handler = stoppingHandler{}
+)

@@ -1,0 +1,85 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/gateway"
+)
+
+// engines holds the open gateway of each store, by the store's key. A gateway
+// outlives the configuration that opened it: on a reload the next one finds it
+// here, so that there is one dispatcher for a store and nothing is sent twice.
+var engines = caddy.NewUsagePool()
+
+// engine is a gateway that generations of the configuration share.
+type engine struct {
+	gateway *gateway.Gateway
+	logs    *relay
+	closing sync.Once
+	closed  chan struct{} // closed when the gateway is
+	err     error         // of closing it; read after closed
+}
+
+// openEngine returns the engine of a store, opening it if no generation has.
+// Who gets one without an error gives it back by releaseEngine, once.
+func openEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*engine, error) {
+	value, _, err := engines.LoadOrNew(opener.StoreKey(), func() (caddy.Destructor, error) {
+		return newEngine(ctx, opener, logger)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return value.(*engine), nil
+}
+
+func newEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*engine, error) {
+	logs := newRelay(logger.Core())
+	stable := zap.New(logs)
+	store, err := opener.OpenStore(ctx, StoreOptions{Logger: stable.Named("store"), OnCommit: metrics.storeCommitted})
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	owner, err := caddy.InstanceID()
+	if err != nil {
+		owner = [16]byte{} // claims are told apart by their tokens; the owner is for diagnosis
+	}
+	gw, err := gateway.Open(ctx, gateway.Options{
+		Store:    store,
+		Owner:    owner.String(),
+		Logger:   stable,
+		Observer: metrics,
+	})
+	if err != nil {
+		_ = store.Close() // the first error is the one to tell
+		return nil, fmt.Errorf("open gateway: %w", err)
+	}
+	return &engine{gateway: gw, logs: logs, closed: make(chan struct{})}, nil
+}
+
+// releaseEngine gives an engine back; the last one to do so closes it.
+func releaseEngine(opener StoreOpener) error {
+	_, err := engines.Delete(opener.StoreKey())
+	return err
+}
+
+// close ends delivery and closes the store. It waits until that is done, also
+// when somebody else began it.
+func (e *engine) close() error {
+	e.closing.Do(func() {
+		defer close(e.closed)
+		e.err = e.gateway.Close()
+	})
+	<-e.closed
+	return e.err
+}
+
+// Destruct implements caddy.Destructor.
+func (e *engine) Destruct() error { return e.close() }
+
+// Interface guards
+var _ caddy.Destructor = (*engine)(nil)

@@ -1,0 +1,277 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// ingestLife is the part of an Ingest that is not configuration.
+type ingestLife struct {
+	app *App
+}
+
+// Provision finds the app.
+func (h *Ingest) Provision(ctx caddy.Context) error {
+	app, err := ctx.AppIfConfigured("webhook_gateway")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("webhook_ingest needs the webhook_gateway global option: add a webhook_gateway block at the top of the Caddyfile")
+	}
+	if err != nil {
+		return fmt.Errorf("webhook_gateway: %w", err)
+	}
+	h.life.app = app.(*App)
+	h.setDefaults()
+	if h.AuthOff {
+		ctx.Logger().Warn("webhook_ingest takes events from anybody who can reach it (auth off)")
+	}
+	return nil
+}
+
+// ServeHTTP takes events (contract section 2). It answers every request
+// itself.
+func (h *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	if err := h.serve(w, r); err != nil {
+		h.refuse(w, r, err)
+	}
+	return nil
+}
+
+func (h *Ingest) serve(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodPost {
+		e := problem.New(problem.MethodNotAllowed, "Events are sent with POST.")
+		e.Allow = []string{http.MethodPost}
+		return e
+	}
+	gw, err := h.life.app.gateway(r.Context())
+	if err != nil {
+		return err
+	}
+	key, err := h.authorize(gw, r)
+	if err != nil {
+		return err
+	}
+	if _, loop := r.Header["X-Tengine-Delivery"]; loop {
+		return problem.New(problem.Loop, "The request is a delivery of a webhook gateway. Point the webhook at a receiver instead of at this endpoint.")
+	}
+	form, err := formOf(r.Header)
+	if err != nil {
+		return err
+	}
+	body, err := h.read(w, r, form)
+	if err != nil {
+		return err
+	}
+	defer body.free()
+
+	items, single, err := h.parse(gw.Settings(), form, r.Header, body.bytes())
+	if err != nil {
+		return err
+	}
+	if single {
+		return h.publishOne(w, r, gw, key, items[0].Input)
+	}
+	return h.publishBatch(w, r, gw, key, items)
+}
+
+// authorize returns the request's key; nil when authentication is off.
+func (h *Ingest) authorize(gw *gateway.Gateway, r *http.Request) (*gateway.Key, error) {
+	if h.AuthOff {
+		return nil, nil
+	}
+	key, err := gw.Authenticate(bearerToken(r.Header))
+	if err != nil {
+		return nil, err
+	}
+	if !key.Has(gateway.ScopeIngest) {
+		return nil, problem.New(problem.ScopeMissing, `Use an API key with the scope "ingest".`)
+	}
+	return key, nil
+}
+
+// bearerToken returns the token of an Authorization header (RFC 6750 section
+// 2.1), or "" if there is not exactly one.
+func bearerToken(h http.Header) string {
+	values := h["Authorization"]
+	if len(values) != 1 {
+		return ""
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// intake returns the rules for events: those of the gateway with this
+// handler's limits.
+func (h *Ingest) intake(s *gateway.Settings) *webhook.Intake {
+	return &webhook.Intake{
+		Catalogue:      s.Catalogue,
+		DefaultProject: s.DefaultProject,
+		MaxSize:        int(h.MaxSize),
+		MaxBatch:       h.MaxBatch,
+		MaxBatchSize:   int(h.MaxBatchSize),
+		Preserve:       s.PreserveUnsafe,
+	}
+}
+
+// checkProject refuses a project that the key is not for.
+func checkProject(key *gateway.Key, projectID string) *problem.Error {
+	if key == nil || key.Allows(projectID) {
+		return nil
+	}
+	return problem.New(problem.ProjectNotAllowed, "The API key does not publish for the project of this event.")
+}
+
+func (h *Ingest) publishOne(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, key *gateway.Key, in webhook.Input) error {
+	if e := checkProject(key, in.ProjectID); e != nil {
+		return e
+	}
+	results, err := gw.Publish(r.Context(), []webhook.Input{in})
+	if err != nil {
+		return err
+	}
+	res := results[0]
+	if res.Err != nil {
+		return res.Err
+	}
+	noteEvent(r.Context(), res.ID)
+
+	answer := make([]byte, 0, 96+len(res.ID))
+	answer = append(answer, `{"id":"`...)
+	answer = append(answer, res.ID...) // needs no escapes
+	answer = append(answer, `","deliveries":`...)
+	answer = strconv.AppendInt(answer, int64(res.Deliveries), 10)
+	answer = append(answer, `,"duplicate":`...)
+	answer = strconv.AppendBool(answer, res.Result == gateway.Duplicate)
+	answer = append(answer, "}\n"...)
+	respond(w, http.StatusAccepted, answer)
+	return nil
+}
+
+// batchAnswer and batchResult are the answer to a batch (contract section 2).
+type batchAnswer struct {
+	Results []batchResult `json:"results"`
+}
+
+type batchResult struct {
+	ID         string            `json:"id,omitempty"`
+	Status     gateway.Result    `json:"status"`
+	Deliveries int               `json:"deliveries"`
+	Error      *problem.Document `json:"error,omitempty"`
+}
+
+func (h *Ingest) publishBatch(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, key *gateway.Key, items []webhook.Item) error {
+	results := make([]batchResult, len(items))
+	inputs := make([]webhook.Input, 0, len(items))
+	at := make([]int, 0, len(items)) // where in results each input stands
+	for i, it := range items {
+		e := it.Err
+		if e == nil {
+			e = checkProject(key, it.Input.ProjectID)
+		}
+		if e != nil {
+			results[i] = rejected(it.Input.ID, e)
+			metrics.EventPublished(gateway.Rejected)
+			continue
+		}
+		inputs = append(inputs, it.Input)
+		at = append(at, i)
+	}
+	if len(inputs) > 0 {
+		published, err := gw.Publish(r.Context(), inputs)
+		if err != nil {
+			return err
+		}
+		for i, res := range published {
+			if res.Err != nil {
+				results[at[i]] = rejected(res.ID, res.Err)
+				continue
+			}
+			results[at[i]] = batchResult{ID: res.ID, Status: res.Result, Deliveries: res.Deliveries}
+		}
+	}
+	answer, err := json.Marshal(batchAnswer{results})
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	respond(w, batchStatus(results), append(answer, '\n'))
+	return nil
+}
+
+func rejected(id string, e *problem.Error) batchResult {
+	doc := e.Document()
+	return batchResult{ID: id, Status: gateway.Rejected, Error: &doc}
+}
+
+// batchStatus is 202 if all events were taken, 422 if none was, else 207.
+func batchStatus(results []batchResult) int {
+	refused := 0
+	for i := range results {
+		if results[i].Status == gateway.Rejected {
+			refused++
+		}
+	}
+	switch refused {
+	case 0:
+		return http.StatusAccepted
+	case len(results):
+		return http.StatusUnprocessableEntity
+	default:
+		return http.StatusMultiStatus
+	}
+}
+
+// refuse answers with a problem, and logs it where it is the gateway's fault.
+func (h *Ingest) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e := problem.From(err)
+	switch {
+	case e.Status() >= http.StatusInternalServerError && e.Code != problem.Loop:
+		h.life.app.life.logger.Error("events were not taken", zap.Error(err))
+	default:
+		metrics.EventPublished(gateway.Rejected)
+	}
+	if e.Code == problem.Unauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="webhook gateway"`)
+	}
+	if r.ProtoMajor == 1 && e.Code == problem.TooLarge {
+		w.Header().Set("Connection", "close") // the rest of the body is not worth reading
+	}
+	problem.Write(w, e)
+}
+
+// noteEvent puts the event's id into the access log.
+func noteEvent(ctx context.Context, eventID string) {
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.String("event_id", eventID))
+	}
+}
+
+func respond(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the events are stored; a client that is gone asks again
+}
+
+var jsonType = []string{"application/json"}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Ingest)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Ingest)(nil)
+)

@@ -1,0 +1,260 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// Options are what a Gateway needs for its whole life. All fields but Clock
+// are required.
+type Options struct {
+	Store    queue.Store // the gateway closes it
+	Owner    string      // names this process in claims
+	Logger   *zap.Logger
+	Observer Observer
+	Clock    func() time.Time // nil: time.Now
+}
+
+// Observer is told what happens, for metrics. Its methods are called on the
+// hot path from many goroutines: they must be quick and must not call back.
+type Observer interface {
+	dispatch.Observer
+
+	// EventPublished is told the result of each event of a Publish.
+	EventPublished(Result)
+
+	// FilterFailed is told of each filter that failed on an event.
+	FilterFailed()
+}
+
+// Result is what became of a published event. It is also a metric label.
+type Result string
+
+const (
+	Accepted  Result = "accepted"
+	Duplicate Result = "duplicate"
+	Rejected  Result = "rejected"
+)
+
+// Results lists every Result.
+var Results = []Result{Accepted, Duplicate, Rejected}
+
+// Gateway takes events and delivers them. Its methods are safe for concurrent
+// use.
+type Gateway struct {
+	store      queue.Store
+	log        *zap.Logger
+	observer   Observer
+	now        func() time.Time
+	dispatcher *dispatch.Dispatcher
+	janitor    janitor
+
+	// current is the generation in force; nil before the first Apply.
+	current atomic.Pointer[Generation]
+	closing atomic.Bool
+
+	records *records
+
+	// mu makes changes of configuration and of webhooks happen one after the
+	// other. It is held across calls of the store, never while waiting for the
+	// dispatcher: an attempt that disables its webhook needs it.
+	mu          sync.Mutex
+	generations []*Generation
+	started     bool
+	closed      bool
+}
+
+// Open returns a gateway over a store. Nothing is delivered before the first
+// Apply.
+func Open(ctx context.Context, o Options) (*Gateway, error) {
+	g := &Gateway{
+		store:    o.Store,
+		log:      o.Logger,
+		observer: o.Observer,
+		now:      o.Clock,
+	}
+	if g.now == nil {
+		g.now = time.Now
+	}
+	var err error
+	if g.records, err = loadRecords(ctx, o.Store); err != nil {
+		return nil, fmt.Errorf("load webhooks: %w", err)
+	}
+	g.dispatcher = dispatch.New(dispatch.Options{
+		Store:     o.Store,
+		Receivers: receivers{g},
+		Sender:    dispatch.NewSender(o.Logger),
+		Owner:     o.Owner,
+		Logger:    o.Logger,
+		Observer:  deliveryObserver{Observer: o.Observer, g: g},
+		Clock:     o.Clock,
+	})
+	return g, nil
+}
+
+// Apply puts settings in force and returns their generation. Until it is
+// withdrawn the newest generation that was applied decides. The first Apply
+// starts delivery.
+func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return nil, queue.ErrClosed
+	}
+	gen, err := g.newGeneration(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	g.generations = append(g.generations, gen)
+	g.install()
+	if !g.started {
+		if err := g.dispatcher.Start(); err != nil {
+			return nil, fmt.Errorf("start dispatcher: %w", err)
+		}
+		g.janitor.start(g)
+		g.started = true
+	}
+	return gen, nil
+}
+
+// Withdraw takes a generation back. If it was in force, the newest of the
+// others is in force again; the last one stays in force until Close, so that
+// what is under way can end. Withdrawing twice is no error.
+func (g *Gateway) Withdraw(gen *Generation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.generations, gen)
+	if i < 0 {
+		return
+	}
+	g.generations = slices.Delete(g.generations, i, i+1)
+	if len(g.generations) > 0 {
+		g.install()
+		gen.settings.Egress.Close()
+	}
+}
+
+// install puts the newest generation in force. The caller holds mu.
+func (g *Gateway) install() {
+	newest := g.generations[len(g.generations)-1]
+	if g.current.Load() == newest {
+		return
+	}
+	newest.adoptStates(g.records)
+	g.current.Store(newest)
+	g.dispatcher.SetWorkers(newest.settings.Workers)
+	g.dispatcher.RefreshAll()
+}
+
+// StopIntake makes Publish refuse from now on, with a problem that asks the
+// client to come back. It is the first step of leaving the process.
+func (g *Gateway) StopIntake() { g.closing.Store(true) }
+
+// Close stops intake, gives the attempts in flight the drain timeout to end,
+// cancels the rest, which uses up no attempt, and closes the store. Closing
+// twice is no error.
+func (g *Gateway) Close() error {
+	g.StopIntake()
+	g.mu.Lock()
+	again := g.closed
+	g.closed = true
+	g.mu.Unlock()
+	if again {
+		return nil
+	}
+
+	drain := time.Duration(0)
+	if gen := g.current.Load(); gen != nil {
+		drain = gen.settings.DrainTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	g.janitor.stop()
+	var errs []error
+	if err := g.dispatcher.Stop(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("stop dispatcher: %w", err))
+	}
+	if gen := g.current.Load(); gen != nil {
+		gen.settings.Egress.Close()
+	}
+	if err := g.store.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("close store: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Stats returns the state of the store.
+func (g *Gateway) Stats() queue.Stats { return g.store.Stats() }
+
+// Pending counts the deliveries that are pending.
+func (g *Gateway) Pending() int { return g.store.Backlog("") }
+
+// Settings returns the settings in force, or nil before the first Apply.
+func (g *Gateway) Settings() *Settings {
+	if gen := g.current.Load(); gen != nil {
+		return gen.settings
+	}
+	return nil
+}
+
+// generation returns the generation in force, or why there is none to use.
+func (g *Gateway) generation() (*Generation, error) {
+	if g.closing.Load() {
+		return nil, unavailable("The gateway is stopping. Send the request again with the same ids.")
+	}
+	gen := g.current.Load()
+	if gen == nil {
+		return nil, unavailable("The gateway is starting. Send the request again.")
+	}
+	return gen, nil
+}
+
+// unavailable is a 503 that asks the client to come back in a second.
+func unavailable(detail string) *problem.Error {
+	e := problem.New(problem.Unavailable, detail)
+	e.RetryAfter = time.Second
+	return e
+}
+
+// storeProblem tells a client what a store's error means for its request.
+func storeProblem(err error) error {
+	switch {
+	case errors.Is(err, queue.ErrFull):
+		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
+		e.RetryAfter = 30 * time.Second
+		return e
+	case errors.Is(err, queue.ErrClosed):
+		return unavailable("The gateway is stopping. Send the request again with the same ids.")
+	case errors.Is(err, queue.ErrUnavailable):
+		e := unavailable("The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids.")
+		e.RetryAfter = 5 * time.Second
+		return e
+	default:
+		return err
+	}
+}
+
+// deliveryObserver passes on what the dispatcher reports and acts on what
+// changes a webhook.
+type deliveryObserver struct {
+	Observer
+	g *Gateway
+}
+
+// Gone disables a webhook whose receiver answered 410 (contract section 1).
+func (o deliveryObserver) Gone(webhookID string) {
+	o.Observer.Gone(webhookID)
+	o.g.disable(webhookID, webhook.ReasonGone)
+}

@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/queue"
+)
+
+// janitor removes what is older than the retention, in small steps with pauses
+// between them, so that live traffic does not notice.
+type janitor struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+}
+
+const (
+	janitorStep  = 500 // events
+	janitorPause = 50 * time.Millisecond
+	janitorRound = time.Minute
+)
+
+// start begins the janitor's rounds, the first after janitorRound.
+func (j *janitor) start(g *Gateway) {
+	ctx, cancel := context.WithCancel(context.Background())
+	j.cancel = cancel
+	j.done.Go(func() {
+		timer := time.NewTimer(janitorRound)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			timer.Reset(g.tidy(ctx))
+		}
+	})
+}
+
+// stop ends the janitor and waits for its current step. Without start it does
+// nothing.
+func (j *janitor) stop() {
+	if j.cancel != nil {
+		j.cancel()
+		j.done.Wait()
+	}
+}
+
+// tidy makes one step and returns when to make the next.
+func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
+	pause = janitorRound
+	defer func() {
+		if r := recover(); r != nil {
+			g.log.Error("panic while removing old events", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	gen := g.current.Load()
+	if gen == nil {
+		return pause
+	}
+	n, more, err := g.store.Retire(ctx, g.now().Add(-gen.settings.Retention), janitorStep)
+	switch {
+	case err == nil:
+	case errors.Is(err, queue.ErrClosed), errors.Is(err, context.Canceled):
+		return pause
+	default:
+		g.log.Error("old events could not be removed", zap.Error(err))
+		return pause
+	}
+	if n > 0 {
+		g.log.Debug("old events removed", zap.Int("events", n))
+	}
+	if more {
+		return janitorPause
+	}
+	return pause
+}
