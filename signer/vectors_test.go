@@ -74,11 +74,15 @@ func TestStandardWebhooksLibraryAcceptsBothSecretsOfARotation(t *testing.T) {
 // library returns the published verifier as a receiver would set it up.
 func library(tb testing.TB, secret string) *standardwebhooks.Webhook {
 	tb.Helper()
-	make := standardwebhooks.NewWebhook
-	if !isWhsec(secret) {
-		make = func(s string) (*standardwebhooks.Webhook, error) { return standardwebhooks.NewWebhookRaw([]byte(s)) }
+	var (
+		wh  *standardwebhooks.Webhook
+		err error
+	)
+	if isWhsec(secret) {
+		wh, err = standardwebhooks.NewWebhook(secret)
+	} else {
+		wh, err = standardwebhooks.NewWebhookRaw([]byte(secret))
 	}
-	wh, err := make(secret)
 	if err != nil {
 		tb.Fatalf("set up the library: %v", err)
 	}

@@ -39,6 +39,7 @@ const (
 )
 
 func TestReceivers(t *testing.T) {
+	t.Parallel()
 	for name, command := range receivers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,6 +112,7 @@ func verifiesThroughoutARotation(t *testing.T, p *node.Program) {
 }
 
 func TestReceiversDoNotStartWithoutASecret(t *testing.T) {
+	t.Parallel()
 	for name, command := range receivers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -153,7 +154,7 @@ func (p *Program) collect(stdout io.Reader) {
 func (p *Program) seen() (lines []string, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lines[:len(p.lines):len(p.lines)], p.changed
+	return slices.Clip(p.lines), p.changed
 }
 
 // SkipOrFail ends a test that lacks a program it needs: it skips, but where the

@@ -42,6 +42,7 @@ var canonicalBodies = map[string]string{
 }
 
 func TestNodeReceiversVerifyOurSignatures(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		mode, secret string
 		verdicts     int
