@@ -91,7 +91,7 @@ type container struct {
 
 // member is a member of an object.
 type member struct {
-	name  []byte // canonical, quotes included; for comparison, see keep in canonical_string.go
+	name  []byte // canonical, quotes included; for comparison, see foldSurrogates
 	index int64  // the array index the name is, or -1
 	start int    // the offset of the name in out
 	value int    // the offset of the value in out
@@ -176,21 +176,21 @@ func (c *canonicalizer) value(level int) error {
 				return c.syntax(err)
 			}
 			if top := c.top(); top != nil && top.object && !top.named {
-				if c.name(top, raw); c.crowded(top) {
+				if c.beginMember(top, raw); c.crowded(top) {
 					return c.drain(outer)
 				}
 				continue
 			}
 			c.before(kind)
 			c.noteID(raw)
-			c.string(raw)
+			c.appendString(raw)
 		case '0':
 			raw, err := c.dec.ReadValue()
 			if err != nil {
 				return c.syntax(err)
 			}
 			c.before(kind)
-			c.number(raw)
+			c.appendNumber(raw)
 		case 't', 'f', 'n':
 			raw, err := c.dec.ReadValue()
 			if err != nil {

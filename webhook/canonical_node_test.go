@@ -92,7 +92,7 @@ func nodePrints(t *testing.T, documents [][]byte) [][]byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(node, "-e", canonicalJS)
+	cmd := exec.CommandContext(t.Context(), node, "-e", canonicalJS)
 	cmd.Stdin = bytes.NewReader(in)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

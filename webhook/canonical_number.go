@@ -9,10 +9,10 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 )
 
-// number appends the text that JavaScript prints for the number raw. An
+// appendNumber appends the text that JavaScript prints for the number raw. An
 // integer literal must keep its value; of other numbers, digits beyond a
 // double's precision are dropped.
-func (c *canonicalizer) number(raw []byte) {
+func (c *canonicalizer) appendNumber(raw []byte) {
 	integer := bytes.IndexAny(raw, ".eE") < 0
 	// Up to 15 digits and a sign every integer is exact and prints as itself.
 	if integer && len(raw) <= 15 {

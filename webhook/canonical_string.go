@@ -8,8 +8,8 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 )
 
-// name appends a member's name and notes the member.
-func (c *canonicalizer) name(top *container, raw []byte) {
+// beginMember appends a member's name and notes the member.
+func (c *canonicalizer) beginMember(top *container, raw []byte) {
 	if top.n > 0 {
 		c.out = append(c.out, ',')
 	}
@@ -17,10 +17,10 @@ func (c *canonicalizer) name(top *container, raw []byte) {
 	top.named = true
 	start := len(c.out)
 	c.members = append(c.members, member{start: start, index: -1, name: raw}) // raw serves pointers until the next line is done
-	kept := c.string(raw)
+	kept := c.appendString(raw)
 	name := c.out[start:len(c.out):len(c.out)]
 	if kept {
-		name = comparable(name)
+		name = foldSurrogates(name)
 	}
 	m := &c.members[len(c.members)-1]
 	m.name, m.index = name, arrayIndex(name[1:len(name)-1])
@@ -28,10 +28,10 @@ func (c *canonicalizer) name(top *container, raw []byte) {
 	c.out = append(c.out, ':')
 }
 
-// string appends the canonical form of the string raw, quotes included: only
+// appendString appends the canonical form of the string raw, quotes included: only
 // the escapes that JSON.stringify uses. It reports whether a lone surrogate was
 // kept as it came.
-func (c *canonicalizer) string(raw []byte) (kept bool) {
+func (c *canonicalizer) appendString(raw []byte) (kept bool) {
 	if !utf8.Valid(raw) {
 		c.problem(problem.InvalidUTF8, "The text is not valid UTF-8.", c.pointer())
 		c.out = append(c.out, raw...)
@@ -123,9 +123,9 @@ func appendRune(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
-// comparable returns a copy of a canonical string in which the surrogates that
+// foldSurrogates returns a copy of a canonical string in which the surrogates that
 // were kept are in lower case, so that equal names have equal bytes.
-func comparable(name []byte) []byte {
+func foldSurrogates(name []byte) []byte {
 	name = bytes.Clone(name)
 	for i := 0; i < len(name); i++ {
 		if name[i] != '\\' {

@@ -203,8 +203,8 @@ func TestProblemsNeverRepeatAValue(t *testing.T) {
 		`{"type":"` + secret + `","id":"` + secret + `!","created_at":"` + secret + `","api_version":"` + secret + `!","project":{"id":"` + secret + `!"},"data":"` + secret + `"}`,
 	} {
 		_, err := (&webhook.Intake{}).One([]byte(in))
-		var pe *problem.Error
-		if !errors.As(err, &pe) {
+		pe, ok := errors.AsType[*problem.Error](err)
+		if !ok {
 			t.Errorf("%s: got %v, want a problem", in, err)
 			continue
 		}
@@ -231,8 +231,8 @@ func TestPointersStayShort(t *testing.T) {
 // wantItems checks an error's code and its items, details aside.
 func wantItems(t *testing.T, err error, code problem.Code, want []problem.Item) {
 	t.Helper()
-	var pe *problem.Error
-	if !errors.As(err, &pe) {
+	pe, ok := errors.AsType[*problem.Error](err)
+	if !ok {
 		t.Fatalf("got error %v, want %s", err, code)
 	}
 	if pe.Code != code {

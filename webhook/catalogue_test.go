@@ -65,10 +65,9 @@ func TestCatalogueOperations(t *testing.T) {
 	if diff := cmp.Diff([]string{"order.paid", "project.created"}, typeNames(replaced)); diff != "" {
 		t.Errorf("replaced (-want +got):\n%s", diff)
 	}
-	if a, _ := base.Lookup("project.created"); true {
-		if b, _ := replaced.Lookup("project.created"); string(a.Sample) != string(b.Sample) {
-			t.Error("a replaced catalogue lost a sample")
-		}
+	was, _ := base.Lookup("project.created")
+	if is, _ := replaced.Lookup("project.created"); string(is.Sample) != string(was.Sample) {
+		t.Error("a replaced catalogue lost a sample")
 	}
 	if len(base.Types()) != len(elevenTypes) {
 		t.Error("the built-in catalogue changed")

@@ -83,8 +83,8 @@ func TestArrayRefusesTheWholeBody(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := in.Array([]byte(tt.body))
-			var pe *problem.Error
-			if !errors.As(err, &pe) || pe.Code != tt.code {
+			pe, ok := errors.AsType[*problem.Error](err)
+			if !ok || pe.Code != tt.code {
 				t.Fatalf("got %v, want %s", err, tt.code)
 			}
 			if tt.offset >= 0 && (len(pe.Items) != 1 || *pe.Items[0].Offset != tt.offset) {

@@ -92,8 +92,8 @@ func checkFixedPoint(t interface {
 			t.Fatalf("the document was changed: %q", before)
 		}
 		if err != nil {
-			var pe *problem.Error
-			if !errors.As(err, &pe) || len(pe.Items) == 0 || pe.Code != problem.Invalid && pe.Code != problem.BadRequest {
+			pe, ok := errors.AsType[*problem.Error](err)
+			if !ok || len(pe.Items) == 0 || pe.Code != problem.Invalid && pe.Code != problem.BadRequest {
 				t.Fatalf("%q: %v", doc, err)
 			}
 			continue
@@ -110,8 +110,8 @@ func asProblem(t *testing.T, err error) *problem.Error {
 	if err == nil {
 		return nil
 	}
-	var pe *problem.Error
-	if !errors.As(err, &pe) {
+	pe, ok := errors.AsType[*problem.Error](err)
+	if !ok {
 		t.Fatalf("not a problem: %v", err)
 	}
 	return pe
