@@ -88,7 +88,7 @@ type Dispatcher struct {
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
 	seeking  int       // workers that were hired and have not yet looked for a turn
-	halted   bool      // the store failed, or Stop was called: nothing is claimed
+	halted   bool      // not started, stopped, or the store failed: nothing is claimed
 }
 
 // New returns a Dispatcher that has not started.
@@ -106,6 +106,7 @@ func New(o Options) *Dispatcher {
 		lanes:     make(map[string]*lane),
 		projects:  make(map[string]*project),
 		workers:   orDefault(o.Workers, defaultWorkers),
+		halted:    true,
 	}
 	if d.log == nil {
 		d.log = zap.NewNop()
@@ -140,6 +141,11 @@ func (d *Dispatcher) Start() error {
 	d.started = true
 	d.running.Add(1)
 	go d.keepTime()
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halted = false
+	d.staff()
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 // Dispatcher.mu.
 type lane struct {
 	webhookID string
-	project   *project // the nameless one until the first turn
+	project   *project // nil until the first turn
 
 	place  place
 	index  int       // in the alarm, while sleeping
@@ -24,6 +24,10 @@ type lane struct {
 	// due is the earliest time at which, by what the store has told, a
 	// delivery can be claimed. Zero: none is pending and unclaimed.
 	due time.Time
+
+	// lapse is when the last of the claims that could not be ended runs out, so
+	// that their deliveries can be claimed again. Zero: there are none.
+	lapse time.Time
 
 	// look asks for a turn whether or not anything is due: the lane is new, or
 	// its webhook has changed.
@@ -45,6 +49,10 @@ type lane struct {
 	// an attempt was last made; pausedUntil keeps the lane back after one.
 	faults      int
 	pausedUntil time.Time
+
+	// sweepAt is when to look for deliveries that have expired while the
+	// webhook is held.
+	sweepAt time.Time
 
 	// skew is how far due times lie ahead of what the schedule can give,
 	// because the clock went back while the gateway was down.
@@ -68,8 +76,14 @@ func (l *lane) told(due time.Time) {
 	}
 }
 
+// pending says whether there is something to claim, now or later.
+func (l *lane) pending() bool { return !l.due.IsZero() || !l.lapse.IsZero() }
+
 // adopt takes over what the receiver says now.
 func (l *lane) adopt(r *Receiver, state State, now time.Time) {
+	if state == Held && (l.look || l.state != Held) {
+		l.sweepAt = now.Add(sweepEvery)
+	}
 	l.look = false
 	l.state = state
 	if r == nil {
@@ -96,8 +110,20 @@ func (l *lane) slots() int {
 	return l.concurrency - l.inflight
 }
 
-// settles says whether pending deliveries end without an attempt.
-func (l *lane) settles() bool { return l.state == Disabled || l.state == Unknown }
+// most returns how many deliveries the lane may claim in the turn that it has.
+func (l *lane) most(now time.Time) int {
+	switch l.state {
+	case Active:
+		return min(l.slots(), l.allowance(now))
+	case Held:
+		return min(l.slots(), 2) // the oldest first attempt and the oldest retry
+	case Disabled, Unknown:
+	}
+	return l.slots()
+}
+
+// sweepEvery is how often a held webhook is looked through for what has expired.
+const sweepEvery = time.Hour
 
 // next returns when the lane should have its next turn. It returns false if no
 // time brings it nearer: only the store, an attempt that ends or a refresh.
@@ -105,13 +131,17 @@ func (l *lane) next(now time.Time) (time.Time, bool) {
 	switch {
 	case l.look:
 		return now, true
-	case l.due.IsZero(), l.state == Held, l.slots() < 1:
+	case !l.pending(), l.slots() < 1:
 		return time.Time{}, false
 	}
 
-	at := now
-	if !l.settles() {
+	at := latest(now, l.pausedUntil)
+	switch l.state {
+	case Active:
 		at = latest(l.dueAt(now), l.pausedUntil, l.rateAllows(now))
+	case Held:
+		at = latest(now, l.pausedUntil, l.sweepAt)
+	case Disabled, Unknown:
 	}
 	if l.overtakes(latest(at, l.claimTime(now))) {
 		return time.Time{}, false
@@ -119,9 +149,22 @@ func (l *lane) next(now time.Time) (time.Time, bool) {
 	return at, true
 }
 
-// dueAt returns l.due unless that is further away than any schedule reaches:
-// then the clock went back, and it is drawn nearer by as much.
+// dueAt returns when there is something to claim for an attempt.
 func (l *lane) dueAt(now time.Time) time.Time {
+	if l.due.IsZero() {
+		return l.lapse
+	}
+	due := l.drawn(now)
+	if !l.lapse.IsZero() && l.lapse.Before(due) {
+		return l.lapse
+	}
+	return due
+}
+
+// drawn returns l.due unless that is further away than any schedule reaches.
+// Then the clock went back, and it is drawn nearer by as much: nothing waits
+// more than twice as long as it should.
+func (l *lane) drawn(now time.Time) time.Time {
 	excess := l.due.Sub(now) - l.longest
 	if excess <= 0 {
 		return l.due
@@ -132,7 +175,18 @@ func (l *lane) dueAt(now time.Time) time.Time {
 
 // claimTime returns the time to claim at, for the store: usually now. It is
 // later for what is claimed before its due time.
-func (l *lane) claimTime(now time.Time) time.Time { return latest(now, l.due) }
+func (l *lane) claimTime(now time.Time) time.Time {
+	switch l.state {
+	case Active:
+		if l.drawn(now).After(now) {
+			return now
+		}
+	case Held:
+		return now
+	case Disabled, Unknown:
+	}
+	return latest(now, l.due)
+}
 
 // overtakes says whether claiming at the given time would make the store take
 // claims of attempts in flight for expired, and so give out their deliveries a
@@ -159,9 +213,6 @@ func (l *lane) fault(now time.Time) (until time.Time) {
 	}
 	return l.pausedUntil
 }
-
-// attempted ends what fault began.
-func (l *lane) attempted() { l.faults = 0 }
 
 // setRate sets the rate limit. What was used up under the old one stays so.
 func (l *lane) setRate(r webhook.Rate, now time.Time) {

@@ -201,6 +201,17 @@ func (s *memStore) Release(_ context.Context, c queue.Claim, due time.Time) erro
 	return nil
 }
 
+// steal ends the claim of a delivery, as another process would that took it
+// for expired.
+func (s *memStore) steal(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := s.deliveries[id]
+	d.claim = nil
+	delete(s.hook(d.WebhookID).claimed, id)
+	s.enqueue(d)
+}
+
 // delivery returns a copy of a delivery with its attempts.
 func (s *memStore) delivery(id string) (webhook.Delivery, []webhook.Attempt) {
 	s.mu.Lock()

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -74,7 +75,7 @@ func (s *Sender) readBody(a *webhook.Attempt, resp *http.Response) {
 		n += m
 		if err != nil {
 			ended = true
-			a.ResponseTruncated = err != io.EOF
+			a.ResponseTruncated = !errors.Is(err, io.EOF)
 		}
 	}
 	if !ended {
@@ -91,7 +92,7 @@ func atEnd(body io.Reader) bool {
 	for {
 		n, err := body.Read(one[:])
 		if n > 0 || err != nil {
-			return n == 0 && err == io.EOF
+			return n == 0 && errors.Is(err, io.EOF)
 		}
 	}
 }

@@ -2,10 +2,12 @@ package dispatch
 
 // ring holds the lanes that wait for a turn. Projects take turns, and within a
 // project its lanes do, so that neither a busy webhook nor a project with many
-// webhooks holds up the others.
+// webhooks holds up the others. Lanes whose project is not known yet come
+// first: their turn shows where they belong.
 type ring struct {
-	projects fifo[*project] // those with waiting lanes
-	waiting  int            // lanes, of all projects
+	strangers fifo[*lane]
+	projects  fifo[*project] // those with waiting lanes
+	waiting   int            // lanes, of all kinds
 }
 
 // project is the lanes of one project.
@@ -17,12 +19,16 @@ type project struct {
 
 // push puts l behind the other lanes of its project.
 func (r *ring) push(l *lane) {
+	r.waiting++
 	p := l.project
+	if p == nil {
+		r.strangers.push(l)
+		return
+	}
 	if p.waiting.len() == 0 {
 		r.projects.push(p)
 	}
 	p.waiting.push(l)
-	r.waiting++
 }
 
 // pop returns the lane whose turn it is, or nil when none waits.
@@ -30,12 +36,15 @@ func (r *ring) pop() *lane {
 	if r.waiting == 0 {
 		return nil
 	}
+	r.waiting--
+	if r.strangers.len() > 0 {
+		return r.strangers.pop()
+	}
 	p := r.projects.pop()
 	l := p.waiting.pop()
 	if p.waiting.len() > 0 {
 		r.projects.push(p)
 	}
-	r.waiting--
 	return l
 }
 

@@ -13,17 +13,16 @@ const clockCheck = time.Second
 
 // notice is what the store calls when a delivery can be claimed from due on.
 func (d *Dispatcher) notice(webhookID string, due time.Time) {
+	if d.closed.Load() {
+		return
+	}
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.halted {
-		return
-	}
 	l := d.lanes[webhookID]
 	if l == nil {
 		l = &lane{webhookID: webhookID, look: true}
 		d.lanes[webhookID] = l
-		d.join(l, "")
 	}
 	l.told(due)
 	d.arrange(l, now)
@@ -37,7 +36,7 @@ func (d *Dispatcher) arrange(l *lane, now time.Time) {
 		return // its turn will see the change
 	}
 	at, ok := l.next(now)
-	if !ok && l.due.IsZero() && l.inflight == 0 {
+	if !ok && !l.pending() && l.inflight == 0 {
 		// Nothing to do. What it knows of its rate has to last, though.
 		if at = l.unlimited(now); !at.After(now) {
 			d.forget(l)

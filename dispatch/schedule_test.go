@@ -1,18 +1,50 @@
 package dispatch_test
 
 import (
+	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
+	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-const zapLevel = zap.FatalLevel
+func TestFirstAttemptIsMadeAtOnceAndDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(204))
+		w.start()
+		defer w.stop()
+		began := time.Now()
+		ids := w.publish("wh_1", 100)
+		synctest.Wait()
+		for _, id := range ids {
+			w.wantStatus(id, webhook.Delivered, "")
+		}
+		if n := tr.count(); n != 100 {
+			t.Errorf("%d attempts, want 100", n)
+		}
+		if !time.Now().Equal(began) {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
+func TestWhatWasPendingBeforeStartGoesOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hooks.add("wh_1", "proj_1", status(200))
+		w.publish("wh_1", 10)
+		w.start()
+		defer w.stop()
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Delivered, 10)
+	})
+}
 
 func TestFailedAttemptsFollowTheScheduleThenTheDeliveryFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -55,23 +87,149 @@ func TestFailedAttemptsFollowTheScheduleThenTheDeliveryFails(t *testing.T) {
 	})
 }
 
-func TestFirstAttemptIsMadeAtOnceAndDelivers(t *testing.T) {
+func TestJitterNeverShortensAndStaysBelowATenth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		tr := w.hooks.add("wh_1", "proj_1", status(204))
+		tr := w.hooks.add("wh_1", "proj_1", status(500))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = []time.Duration{time.Minute} })
 		w.start()
 		defer w.stop()
 		began := time.Now()
-		ids := w.publish("wh_1", 100)
+		w.publish("wh_1", 200)
+		time.Sleep(time.Hour)
 		synctest.Wait()
-		for _, id := range ids {
-			w.wantStatus(id, webhook.Delivered, "")
+		calls := tr.all()
+		if len(calls) != 400 {
+			t.Fatalf("%d attempts, want 400", len(calls))
 		}
-		if n := tr.count(); n != 100 {
-			t.Errorf("%d attempts, want 100", n)
+		distinct := map[time.Time]bool{}
+		for _, c := range calls[200:] {
+			distinct[c.at] = true
+			if wait := c.at.Sub(began); wait < time.Minute || wait > 66*time.Second+time.Millisecond {
+				t.Errorf("a retry came after %v, want 1m to 1m6s", wait)
+			}
 		}
-		if !time.Now().Equal(began) {
-			t.Errorf("it took %v", time.Since(began))
+		if len(distinct) < 100 {
+			t.Errorf("200 retries came at %d distinct times, want them spread", len(distinct))
+		}
+	})
+}
+
+func TestAnEmptyScheduleMeansOneAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(500))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = []time.Duration{} })
+		w.start()
+		defer w.stop()
+		id := w.publish("wh_1", 1)[0]
+		synctest.Wait()
+		w.wantStatus(id, webhook.Failed, "")
+		if n := tr.count(); n != 1 {
+			t.Errorf("%d attempts, want 1", n)
+		}
+	})
+}
+
+func TestRetryAfterLengthensAStepToAtMostTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		code     int
+		header   string
+		min, max time.Duration
+	}{
+		"shorter than the step": {503, "5", time.Minute, 66 * time.Second},
+		"longer":                {503, "90", 90 * time.Second, 99 * time.Second},
+		"on 429":                {429, "90", 90 * time.Second, 99 * time.Second},
+		"beyond twice the step": {429, "86400", 2 * time.Minute, 132 * time.Second},
+		"overflowing":           {429, "99999999999999999999999", 2 * time.Minute, 132 * time.Second},
+		"a date":                {503, "@90s", 90 * time.Second, 99 * time.Second},
+		"a date in the past":    {503, "@-90s", time.Minute, 66 * time.Second},
+		"negative":              {503, "-90", time.Minute, 66 * time.Second},
+		"not a number":          {503, "soon", time.Minute, 66 * time.Second},
+		"on 500":                {500, "90", time.Minute, 66 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				began := time.Now()
+				header := c.header
+				if header[0] == '@' {
+					d, err := time.ParseDuration(header[1:])
+					if err != nil {
+						t.Fatal(err)
+					}
+					header = began.Add(d).UTC().Format(http.TimeFormat)
+				}
+				tr := w.hooks.add("wh_1", "proj_1", status(c.code, "Retry-After", header))
+				w.start()
+				defer w.stop()
+				w.publish("wh_1", 1)
+				time.Sleep(3 * time.Minute)
+				synctest.Wait()
+				calls := tr.all()
+				if len(calls) < 2 {
+					t.Fatalf("%d attempts, want 2", len(calls))
+				}
+				if wait := calls[1].at.Sub(began); wait < c.min || wait > c.max+time.Millisecond {
+					t.Errorf("waited %v, want %v to %v", wait, c.min, c.max)
+				}
+			})
+		})
+	}
+}
+
+func TestGoneFailsTheDeliveryAndTellsTheGateway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(410))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Concurrency = 1 })
+		w.seen.hook = func(what string) {
+			if what == "gone" { // what the gateway does
+				w.hooks.change("wh_1", func(s *webhook.Subscription) { s.DisabledReason = "gone" })
+				w.hooks.set("wh_1", dispatch.Disabled)
+				w.d.Refresh("wh_1")
+			}
+		}
+		ids := w.publish("wh_1", 5)
+		w.start()
+		defer w.stop()
+		synctest.Wait()
+		if n := tr.count(); n != 1 {
+			t.Errorf("%d attempts, want 1", n)
+		}
+		w.wantStatus(ids[0], webhook.Failed, "gone")
+		for _, id := range ids[1:] {
+			w.wantStatus(id, webhook.Skipped, "gone")
+		}
+		if len(w.seen.gone) != 1 || w.seen.gone[0] != "wh_1" {
+			t.Errorf("the observer was told gone %v, want [wh_1]", w.seen.gone)
+		}
+	})
+}
+
+func TestRetriesDoNotHoldUpFirstAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var up atomic.Bool
+		tr := w.hooks.add("wh_1", "proj_1", func(req *http.Request) (*http.Response, error) {
+			if !up.Load() {
+				return response(500), nil
+			}
+			return after(100*time.Millisecond, 200)(req)
+		})
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Concurrency = 1 })
+		w.start()
+		defer w.stop()
+		w.publish("wh_1", 1000)
+		synctest.Wait()
+		up.Store(true)
+		time.Sleep(70 * time.Second) // all retries are due, 10 a second get through
+		id := w.publish("wh_1", 1)[0]
+		time.Sleep(300 * time.Millisecond)
+		synctest.Wait()
+		w.wantStatus(id, webhook.Delivered, "")
+		if n := tr.count(); n > 1200 {
+			t.Errorf("%d attempts, want the backlog to be there still", n)
 		}
 	})
 }

@@ -22,6 +22,7 @@ type job struct {
 	receiver *Receiver // nil if the state allows it
 	state    State
 	claimed  *queue.Claimed
+	made     bool // an attempt was made
 }
 
 // turn is a lane's turn to claim.
@@ -49,7 +50,7 @@ func (d *Dispatcher) work(j job) {
 	defer d.running.Done()
 	for more := true; more; j, more = d.seek(j) {
 		if j.lane != nil {
-			d.handle(j)
+			d.handle(&j)
 		}
 	}
 }
@@ -59,11 +60,11 @@ func (d *Dispatcher) work(j job) {
 func (d *Dispatcher) seek(last job) (job, bool) {
 	hired := last.lane == nil
 	for {
-		l := d.pick(last.lane, hired)
+		l := d.pick(last, hired)
 		if l == nil {
 			return job{}, false
 		}
-		last.lane, hired = nil, false
+		last, hired = job{}, false
 
 		receiver, state := d.resolve(l.webhookID)
 		t, ok := d.open(job{lane: l, receiver: receiver, state: state})
@@ -84,19 +85,22 @@ func (d *Dispatcher) seek(last job) (job, bool) {
 	}
 }
 
-// pick leaves the lane of the last delivery, if any, and returns the lane whose
-// turn it is. It gives the worker token back and returns nil when there is none
-// or there are too many workers.
-func (d *Dispatcher) pick(last *lane, hired bool) *lane {
+// pick leaves the lane of the last job, if any, and returns the lane whose turn
+// it is. It gives the worker token back and returns nil when there is none or
+// there are too many workers.
+func (d *Dispatcher) pick(last job, hired bool) *lane {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if hired {
 		d.seeking--
 	}
-	if last != nil {
-		last.inflight--
-		d.arrange(last, now)
+	if l := last.lane; l != nil {
+		l.inflight--
+		if last.made {
+			l.faults = 0
+		}
+		d.arrange(l, now)
 	}
 	if d.halted || d.busy > d.workers || d.ring.waiting == 0 {
 		d.busy--
@@ -134,7 +138,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	l := j.lane
 	l.adopt(j.receiver, j.state, now)
 
-	if moved := d.rehome(l, j.receiver); moved && l.project.waiting.len() > 0 {
+	if d.rehome(l, j.receiver) && d.ring.waiting > 0 {
 		l.place = waiting
 		d.ring.push(l)
 		return turn{}, false
@@ -145,12 +149,13 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 		return turn{}, false
 	}
 
-	n := min(l.slots(), maxClaim, d.fairShare())
-	if !l.settles() {
-		n = min(n, l.allowance(now))
-	}
+	n := min(l.most(now), maxClaim, d.fairShare())
+	l.sweepAt = now.Add(sweepEvery) // unless this turn finds something
 	t := turn{job: j, max: n, due: l.due, now: l.claimTime(now)}
 	l.due = time.Time{}
+	if !t.now.Before(l.lapse) {
+		l.lapse = time.Time{}
+	}
 	l.inflight += n
 	l.claimedAt = t.now
 	d.busy += n - 1
@@ -165,10 +170,14 @@ func (d *Dispatcher) fairShare() int {
 
 // rehome moves l to the project of its webhook.
 func (d *Dispatcher) rehome(l *lane, r *Receiver) (moved bool) {
-	if r == nil || r.Subscription.ProjectID == l.project.id {
+	projectID := ""
+	if r != nil {
+		projectID = r.Subscription.ProjectID
+	}
+	if l.project != nil && (r == nil || l.project.id == projectID) {
 		return false
 	}
-	d.join(l, r.Subscription.ProjectID)
+	d.join(l, projectID)
 	return true
 }
 
@@ -216,11 +225,11 @@ func (d *Dispatcher) conclude(t turn, n int, next time.Time, err error) {
 
 // handle brings one delivery to an outcome and has it recorded. The lane slot
 // and the worker token are still held when it returns.
-func (d *Dispatcher) handle(j job) {
+func (d *Dispatcher) handle(j *job) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.logPanic("handling a delivery panicked", j.lane.webhookID, p)
-			d.retakeAt(j.lane, j.claimed.Claim.Until)
+			d.lapse(j)
 		}
 	}()
 	delivery := &j.claimed.Delivery
@@ -233,6 +242,9 @@ func (d *Dispatcher) handle(j job) {
 		d.settle(j, queue.Result{Status: webhook.Skipped, Step: delivery.Step, Reason: disabledReason(j.receiver)})
 	case !d.clock.now().Before(d.expiry(j)):
 		d.settle(j, queue.Result{Status: webhook.Failed, Step: delivery.Step, Reason: reasonExpired})
+		d.sweepOn(j.lane)
+	case j.state == Held:
+		d.release(j, delivery.NextAttemptAt)
 	default:
 		d.attempt(j)
 	}
@@ -253,17 +265,24 @@ func disabledReason(r *Receiver) string {
 }
 
 // expiry returns when a delivery that is still pending fails.
-func (d *Dispatcher) expiry(j job) time.Time { return j.claimed.Event.ReceivedAt.Add(d.maxAge) }
+func (d *Dispatcher) expiry(j *job) time.Time { return j.claimed.Event.ReceivedAt.Add(d.maxAge) }
+
+// sweepOn looks for more that has expired, if the webhook is held.
+func (d *Dispatcher) sweepOn(l *lane) {
+	d.mu.Lock()
+	l.sweepAt = time.Time{}
+	d.mu.Unlock()
+}
 
 // attempt sends a delivery and obeys the verdict.
-func (d *Dispatcher) attempt(j job) {
+func (d *Dispatcher) attempt(j *job) {
 	delivery := &j.claimed.Delivery
 	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, webhook.BySchedule)
 	if verdict.Decision == NotMade {
 		d.notMade(j, &a)
 		return
 	}
-	d.made(j.lane)
+	j.made = true
 
 	r := queue.Result{Attempt: &a, Step: delivery.Step + 1}
 	switch verdict.Decision {
@@ -290,15 +309,8 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// made ends what a fault of the gateway began.
-func (d *Dispatcher) made(l *lane) {
-	d.mu.Lock()
-	l.attempted()
-	d.mu.Unlock()
-}
-
 // notMade gives a delivery back that the gateway itself could not send.
-func (d *Dispatcher) notMade(j job, a *webhook.Attempt) {
+func (d *Dispatcher) notMade(j *job, a *webhook.Attempt) {
 	d.observer.NotMade(j.lane.webhookID, a)
 	if d.ctx.Err() != nil {
 		d.release(j, j.claimed.Delivery.NextAttemptAt)
@@ -317,7 +329,7 @@ func (d *Dispatcher) notMade(j job, a *webhook.Attempt) {
 }
 
 // settle records the outcome of a delivery.
-func (d *Dispatcher) settle(j job, r queue.Result) {
+func (d *Dispatcher) settle(j *job, r queue.Result) {
 	claim := j.claimed.Claim
 	if err := d.store.Finish(context.Background(), claim, r); err != nil {
 		d.unrecorded("record the outcome", j, err)
@@ -334,7 +346,7 @@ func (d *Dispatcher) settle(j job, r queue.Result) {
 }
 
 // release gives a delivery back as it was.
-func (d *Dispatcher) release(j job, due time.Time) {
+func (d *Dispatcher) release(j *job, due time.Time) {
 	if err := d.store.Release(context.Background(), j.claimed.Claim, due); err != nil {
 		d.unrecorded("release a claim", j, err)
 	}
@@ -342,7 +354,7 @@ func (d *Dispatcher) release(j job, due time.Time) {
 
 // unrecorded deals with an outcome that the store did not take. The delivery is
 // due again when its claim ends; a receiver may then get it twice.
-func (d *Dispatcher) unrecorded(doing string, j job, err error) {
+func (d *Dispatcher) unrecorded(doing string, j *job, err error) {
 	if errors.Is(err, queue.ErrClaimLost) {
 		d.log.Warn("claim was lost",
 			zap.String("webhook", j.lane.webhookID),
@@ -351,13 +363,13 @@ func (d *Dispatcher) unrecorded(doing string, j job, err error) {
 		return
 	}
 	d.storeFailed(doing, j.lane.webhookID, err)
-	d.retakeAt(j.lane, j.claimed.Claim.Until)
+	d.lapse(j)
 }
 
-// retakeAt notes that a claim of l was not ended and runs out at the given time.
-func (d *Dispatcher) retakeAt(l *lane, until time.Time) {
+// lapse notes that the claim of j was not ended and will run out by itself.
+func (d *Dispatcher) lapse(j *job) {
 	d.mu.Lock()
-	l.told(until)
+	j.lane.lapse = latest(j.lane.lapse, j.claimed.Claim.Until)
 	d.mu.Unlock()
 }
 

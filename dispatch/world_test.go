@@ -2,8 +2,6 @@ package dispatch_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,11 +10,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/egress"
-	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -43,7 +41,7 @@ func newWorld(t *testing.T, change ...func(*dispatch.Options)) *world {
 	w := &world{t: t, store: newMemStore(), hooks: newHooks(t), seen: &seen{}, wall: &wallClock{}}
 	w.opts = dispatch.Options{
 		Store: w.store, Receivers: w.hooks, Owner: "test", Observer: w.seen, Clock: w.wall.now,
-		Sender: dispatch.NewSender(nil), Logger: zaptest.NewLogger(t, zaptest.Level(zapLevel)),
+		Sender: dispatch.NewSender(nil), Logger: zaptest.NewLogger(t, zaptest.Level(zap.FatalLevel)),
 	}
 	for _, c := range change {
 		c(&w.opts)
@@ -302,5 +300,3 @@ func (s *seen) ClaimLost(string) { s.note("lost", func() { s.lost++ }) }
 func (s *seen) NotMade(string, *webhook.Attempt) {
 	s.note("not made", func() { s.notMade = append(s.notMade, time.Now()) })
 }
-
-var _ = []any{errors.New, fmt.Sprint, queue.ErrClosed}
