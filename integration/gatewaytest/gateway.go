@@ -18,8 +18,9 @@ import (
 // Config says how to start a gateway.
 type Config struct {
 	// Caddyfile is the configuration. Required. Caddy replaces {$ADMIN} by a
-	// free loopback address for the admin API, {$SITE} by one for a site,
-	// {$STORE} by a directory for the store. The first two must be used.
+	// free loopback address for the admin API ({$ADMIN_PORT}: its port),
+	// {$SITE} by one for a site, {$STORE} by a directory for the store. The
+	// first two must be used.
 	Caddyfile string
 
 	// Dir is where everything is that the process writes: its store, Caddy's
@@ -108,6 +109,7 @@ func (g *Gateway) environment() []string {
 		"XDG_DATA_HOME=" + g.path("data"),
 		"XDG_CONFIG_HOME=" + g.path("config"),
 		"ADMIN=" + g.admin,
+		"ADMIN_PORT=" + g.admin[strings.LastIndexByte(g.admin, ':')+1:],
 		"SITE=" + g.site,
 		"STORE=" + g.path("store"),
 	}
@@ -115,7 +117,7 @@ func (g *Gateway) environment() []string {
 
 func (g *Gateway) awaitAdmin(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
