@@ -9,7 +9,7 @@ import (
 func (a *App) unmarshalAPIKey(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
-		return d.Errf("api_key takes a name and a token (or sha256:<hash>), here are %d arguments", len(args))
+		return d.Errf("api_key takes a name and a token (or sha256:<hash>), not %d arguments", len(args))
 	}
 	name, key := args[0], &APIKey{Token: args[1]}
 	if err := checkName(name); err != nil {

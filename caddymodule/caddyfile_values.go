@@ -18,9 +18,9 @@ type settings map[string]string
 func (s settings) once(d *caddyfile.Dispenser) error {
 	name := d.Val()
 	if where, ok := s[name]; ok {
-		return d.Errf("%s is set already, %s", name, where)
+		return d.Errf("%s is set already (%s)", name, where)
 	}
-	s[name] = fmt.Sprintf("at %s:%d", d.File(), d.Line())
+	s[name] = fmt.Sprintf("%s:%d", d.File(), d.Line())
 	return nil
 }
 
@@ -45,7 +45,7 @@ func secretArg(d *caddyfile.Dispenser, into *string) error {
 	name := d.Val()
 	args := d.RemainingArgs()
 	if len(args) != 1 {
-		return d.Errf("%s takes one argument, here are %d (is a quote missing?)", name, len(args))
+		return d.Errf("%s takes one argument, not %d (is a quote missing?)", name, len(args))
 	}
 	if args[0] == "" {
 		return d.Errf("%s must not be empty", name)

@@ -116,7 +116,7 @@ func (w *Webhook) unmarshalFilter(d *caddyfile.Dispenser) error {
 	case 2:
 		w.FilterEngine, w.Filter = args[0], args[1]
 	default:
-		return d.Errf("filter takes one text, or an engine and a text, here are %d arguments: write the text between backticks", len(args))
+		return d.Errf("filter takes one text, or an engine and a text, not %d arguments: write the text between backticks", len(args))
 	}
 	if w.Filter == "" {
 		return d.Err("filter must not be empty")
@@ -128,7 +128,7 @@ func (w *Webhook) unmarshalFilter(d *caddyfile.Dispenser) error {
 func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 2 {
-		return d.Errf("header takes a name and a value, here are %d arguments (is a quote missing?)", len(args))
+		return d.Errf("header takes a name and a value, not %d arguments (is a quote missing?)", len(args))
 	}
 	for name := range w.Headers {
 		if strings.EqualFold(name, args[0]) {
@@ -147,7 +147,7 @@ func (w *Webhook) unmarshalHeader(d *caddyfile.Dispenser) error {
 func (w *Webhook) unmarshalSecret(d *caddyfile.Dispenser) error {
 	args := d.RemainingArgs()
 	if len(args) != 1 && len(args) != 2 {
-		return d.Errf("secret takes a secret and perhaps the previous one, here are %d arguments (is a quote missing?)", len(args))
+		return d.Errf("secret takes a secret and perhaps the previous one, not %d arguments (is a quote missing?)", len(args))
 	}
 	for _, arg := range args {
 		if arg == "" {

@@ -141,6 +141,6 @@ type EventTypes struct {
 	// Takes these beside those of the built-in catalogue.
 	Add []string `json:"add,omitempty"`
 
-	// Takes only these.
+	// Takes only these, and none of the built-in catalogue.
 	Only []string `json:"only,omitempty"`
 }

@@ -90,13 +90,13 @@ func (a *App) loadEngines(ctx caddy.Context) (map[string]filter.Engine, error) {
 			return nil, err
 		}
 	}
-	for _, name := range a.engineNames() {
+	for name, user := range a.engineUsers() {
 		if engines[name] != nil {
 			continue
 		}
 		module, err := ctx.LoadModuleByID(filterNamespace+"."+name, nil)
 		if err != nil {
-			return nil, fmt.Errorf("filter engine %s: %w", name, err)
+			return nil, fmt.Errorf("webhook %s: filter engine %s: %w", user, name, err)
 		}
 		if err := add(name, module); err != nil {
 			return nil, err

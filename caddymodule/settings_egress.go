@@ -3,9 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"strconv"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -16,9 +14,9 @@ import (
 // What needs no context is checked here, the rest by egress.New.
 func (e *Egress) config() (egress.Config, error) {
 	if e == nil {
-		return egress.Config{OwnPorts: adminPort}, nil
+		return egress.Config{OwnPort: ownPort}, nil
 	}
-	c := egress.Config{AllowHTTP: e.AllowHTTP, OwnPorts: adminPort}
+	c := egress.Config{AllowHTTP: e.AllowHTTP, OwnPort: ownPort}
 	var errs []error
 	var err error
 	if c.Sources, err = parseAddresses(e.Source); err != nil {
@@ -59,21 +57,12 @@ func (e *Egress) ranges() ([]egress.Allow, error) {
 	return ranges, nil
 }
 
-// adminPort returns the port of Caddy's admin API, for systems where the ports
-// of this process cannot be found out. An "admin" option in the configuration
-// is not seen here.
-func adminPort() []uint16 {
-	address, err := caddy.ParseNetworkAddress(caddy.DefaultAdminListen)
-	if err != nil || address.IsUnixNetwork() {
-		return nil
+// ownPort reports whether this process listens on a port. Where the system does
+// not tell, at least the admin API's default port is known; an "admin" option
+// of the configuration is not seen here.
+func ownPort(port uint16) (bool, error) {
+	if address, err := caddy.ParseNetworkAddress(caddy.DefaultAdminListen); err == nil && uint(port) == address.StartPort {
+		return true, nil
 	}
-	_, port, err := net.SplitHostPort(address.JoinHostPort(0))
-	if err != nil {
-		return nil
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return nil
-	}
-	return []uint16{uint16(n)}
+	return egress.ListensOn(port)
 }

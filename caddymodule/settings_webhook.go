@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,15 +16,16 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// engineNames lists the filter engines that are needed, each once.
-func (a *App) engineNames() []string {
-	names := map[string]bool{gateway.DefaultEngine: true}
-	for _, w := range a.Webhooks {
+// engineUsers returns the filter engines that are needed, each with a webhook
+// that needs it; expr is always needed.
+func (a *App) engineUsers() map[string]string {
+	users := map[string]string{gateway.DefaultEngine: ""}
+	for name, w := range a.Webhooks {
 		if w != nil && w.FilterEngine != "" {
-			names[w.FilterEngine] = true
+			users[w.FilterEngine] = name
 		}
 	}
-	return slices.Sorted(maps.Keys(names))
+	return users
 }
 
 // subscriptions returns the static webhooks, ordered by name. The error names
@@ -32,26 +34,22 @@ func (a *App) subscriptions(c gateway.CheckContext, logger *zap.Logger) ([]webho
 	var subs []webhook.Subscription
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(a.Webhooks)) {
-		sub, err := a.Webhooks[name].subscription(name, logger)
-		if err == nil {
-			err = problems(gateway.CheckSubscription(&sub, c))
-		}
-		if err != nil {
+		sub, found := a.Webhooks[name].subscription(name, c, logger)
+		for _, err := range found {
 			errs = append(errs, fmt.Errorf("webhook %s: %w", name, err))
-			continue
 		}
 		subs = append(subs, sub)
 	}
 	return subs, errors.Join(errs...)
 }
 
-// subscription resolves one webhook. What it is worth is not checked yet.
-func (w *Webhook) subscription(name string, logger *zap.Logger) (webhook.Subscription, error) {
+// subscription resolves and checks one webhook. It returns every problem.
+func (w *Webhook) subscription(name string, c gateway.CheckContext, logger *zap.Logger) (webhook.Subscription, []error) {
 	if err := checkName(name); err != nil {
-		return webhook.Subscription{}, err
+		return webhook.Subscription{}, []error{err}
 	}
 	if w == nil {
-		return webhook.Subscription{}, errors.New("it must be an object")
+		return webhook.Subscription{}, []error{errors.New("it must be an object")}
 	}
 	sub := webhook.Subscription{
 		ID:           "wh_" + name,
@@ -71,19 +69,33 @@ func (w *Webhook) subscription(name string, logger *zap.Logger) (webhook.Subscri
 		sub.Retry = durations(w.Retry)
 	}
 	var errs []error
-	var err error
-	if w.RateLimit != "" {
-		if sub.Rate, err = webhook.ParseRate(w.RateLimit); err != nil {
-			errs = append(errs, fmt.Errorf("rate_limit: %w", err))
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
 		}
 	}
-	if sub.Headers, err = w.headers(name, logger); err != nil {
-		errs = append(errs, err)
+	var err error
+	sub.Rate, err = w.rate()
+	note(err)
+	sub.Headers, err = w.headers(name, logger)
+	note(err)
+	sub.Secrets, err = w.secrets(name, logger)
+	note(err)
+	for _, item := range gateway.CheckSubscription(&sub, c) {
+		note(w.problem(item))
 	}
-	if sub.Secrets, err = w.secrets(name, logger); err != nil {
-		errs = append(errs, err)
+	return sub, errs
+}
+
+func (w *Webhook) rate() (webhook.Rate, error) {
+	if w.RateLimit == "" {
+		return webhook.Rate{}, nil
 	}
-	return sub, errors.Join(errs...)
+	rate, err := webhook.ParseRate(w.RateLimit)
+	if err != nil {
+		return webhook.Rate{}, fmt.Errorf("rate_limit: %w", err)
+	}
+	return rate, nil
 }
 
 // headers returns the headers with their values resolved, ordered by name.
@@ -135,20 +147,22 @@ func (w *Webhook) secrets(webhookName string, logger *zap.Logger) ([]webhook.Sec
 	return secrets, nil
 }
 
-// problems turns what CheckSubscription found into an error in the words of the
-// configuration; nil for none.
-func problems(items []problem.Item) error {
-	var errs []error
-	for _, item := range items {
-		setting := strings.TrimPrefix(item.Pointer, "#/")
-		if setting == "project_id" {
-			setting = "project"
-		}
-		where := ""
-		if item.Line > 0 {
-			where = fmt.Sprintf(" (line %d, column %d)", item.Line, item.Column)
-		}
-		errs = append(errs, fmt.Errorf("%s%s: %s", setting, where, item.Detail))
+// problem tells what CheckSubscription found in the words of the configuration.
+func (w *Webhook) problem(item problem.Item) error {
+	member, rest, _ := strings.Cut(strings.TrimPrefix(item.Pointer, "#/"), "/")
+	setting := member
+	switch i, err := strconv.Atoi(rest); {
+	case member == "project_id":
+		setting = "project"
+	case member == "events" && err == nil && i < len(w.Events):
+		setting += " " + strconv.Quote(w.Events[i])
+	case member == "retry" && err == nil && i < len(w.Retry):
+		setting += " " + time.Duration(w.Retry[i]).String()
+	case rest != "":
+		setting += " " + rest
 	}
-	return errors.Join(errs...)
+	if item.Line > 0 {
+		setting += fmt.Sprintf(" (line %d, column %d)", item.Line, item.Column)
+	}
+	return fmt.Errorf("%s: %s", setting, item.Detail)
 }
