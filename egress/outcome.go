@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -109,6 +110,10 @@ const (
 	textUnable  = "the gateway could not send"
 )
 
+// headersTooLarge ends net/http's error for too large response headers, which
+// has no type. What a receiver sends is quoted, so it cannot forge the end.
+var headersTooLarge = fmt.Sprintf("server response headers exceeded %d bytes; aborted", maxResponseHeaders)
+
 // failure classifies the error that net/http returned for a.
 func (a *attempt) failure(err error, names *resolver) *Error {
 	if a.Err() != nil {
@@ -125,9 +130,8 @@ func (a *attempt) failure(err error, names *resolver) *Error {
 	case a.conn == nil:
 		// net/http did not take the request: a header that cannot be sent.
 		e.Outcome, e.Text = outcomePanicked, "the request could not be built"
-	case strings.Contains(err.Error(), "response headers exceeded"):
+	case strings.HasSuffix(err.Error(), headersTooLarge):
 		e.Outcome, e.Text = webhook.HeadersTooLarge, "the response headers are over 64 KiB"
-		e.cause = nil // may quote what the receiver sent
 	case isTLS(err):
 		e.Outcome, e.Text = webhook.TLS, textTLS
 	case !a.answered.Load() || isBroken(err):

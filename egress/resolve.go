@@ -48,7 +48,7 @@ func newResolver(settings *net.Resolver) *resolver {
 			if err != nil {
 				return nil, err
 			}
-			return r.watch(conn), nil
+			return r.watch(ctx, conn), nil
 		},
 	}
 	return r
@@ -109,10 +109,13 @@ func (r *resolver) serversDown(since time.Duration) bool {
 // now is never zero, so that zero can mean never.
 func (r *resolver) now() time.Duration { return time.Since(r.start) + 1 }
 
-// watch returns conn, which notes each packet that arrives. The resolver tells
-// UDP from TCP by whether conn is a net.PacketConn, so that is kept.
-func (r *resolver) watch(conn net.Conn) net.Conn {
+// watch returns conn, which notes each packet that arrives and is closed when
+// ctx ends; without that a lookup would wait for a silent server long after its
+// attempt is over. The resolver tells UDP from TCP by whether conn is a
+// net.PacketConn, so that is kept.
+func (r *resolver) watch(ctx context.Context, conn net.Conn) net.Conn {
 	watched := &watchedConn{Conn: conn, r: r}
+	watched.stop = context.AfterFunc(ctx, func() { _ = conn.Close() }) // the resolver closes it again
 	if packets, ok := conn.(net.PacketConn); ok {
 		return &watchedPacketConn{watchedConn: watched, packets: packets}
 	}
@@ -121,7 +124,13 @@ func (r *resolver) watch(conn net.Conn) net.Conn {
 
 type watchedConn struct {
 	net.Conn
-	r *resolver
+	r    *resolver
+	stop func() bool
+}
+
+func (c *watchedConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
 }
 
 func (c *watchedConn) Read(p []byte) (int, error) {
