@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/checker"
@@ -19,61 +21,58 @@ import (
 )
 
 // Expr is the built-in engine: expr-lang.org within the limits of this
-// package. It keeps the programs of the texts it saw last, so that webhooks
-// with the same filter share one.
-var Expr Engine = &exprEngine{}
+// package. Webhooks with the same text share one program for as long as one of
+// them lives.
+var Expr Engine = &exprEngine{programs: make(map[programKey]weak.Pointer[exprProgram])}
 
-// cacheSize is how many programs each of the two generations of the cache
-// holds.
-const cacheSize = 4096
-
-// exprEngine caches programs in two generations: when the young one is full it
-// becomes the old one, and what is used moves back to the young one.
+// exprEngine finds programs in use by their text. It keeps none alive itself:
+// a bounded cache would either be too small for a hundred thousand webhooks or
+// let whoever tries out filters fill it.
 type exprEngine struct {
-	mu         sync.Mutex
-	young, old map[cacheKey]*exprProgram
+	mu       sync.Mutex
+	programs map[programKey]weak.Pointer[exprProgram]
 }
 
-type cacheKey struct{ names, text string }
+type programKey struct{ names, text string }
 
 // Compile implements Engine.
 func (e *exprEngine) Compile(text string, names Names) (Program, error) {
-	key := cacheKey{names.key, text}
-	if p := e.cached(key); p != nil {
+	key := programKey{names.key, text}
+	if p := e.find(key); p != nil {
 		return p, nil
 	}
 	p, err := compileExpr(text, names)
 	if err != nil {
 		return nil, err
 	}
-	e.keep(key, p)
-	return p, nil
+	return e.keep(key, p), nil
 }
 
-func (e *exprEngine) cached(key cacheKey) *exprProgram {
+func (e *exprEngine) find(key programKey) *exprProgram {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p := e.young[key]; p != nil {
-		return p
+	return e.programs[key].Value()
+}
+
+// keep makes a program known, unless another was faster: that one is used.
+func (e *exprEngine) keep(key programKey, p *exprProgram) *exprProgram {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if first := e.programs[key].Value(); first != nil {
+		return first
 	}
-	p := e.old[key]
-	if p != nil {
-		e.store(key, p)
-	}
+	e.programs[key] = weak.Make(p)
+	runtime.AddCleanup(p, e.forget, key)
 	return p
 }
 
-func (e *exprEngine) keep(key cacheKey, p *exprProgram) {
+// forget runs when a program is gone.
+func (e *exprEngine) forget(key programKey) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.store(key, p)
-}
-
-func (e *exprEngine) store(key cacheKey, p *exprProgram) {
-	if e.young == nil || len(e.young) >= cacheSize {
-		e.old, e.young = e.young, make(map[cacheKey]*exprProgram)
+	if e.programs[key].Value() == nil {
+		delete(e.programs, key)
 	}
-	e.young[key] = p
 }
 
 // exprProgram is a compiled expression. code is nil where the conditions say

@@ -249,6 +249,8 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 		{"long literal", `id matches "` + strings.Repeat("a", 300) + `"`, 1, 12, "more than 256 instructions"},
 		{"wide ranges", `id matches "(?i)` + strings.Repeat(`[B-\\x{1e942}]`, 200) + `"`, 1, 12, "more than 8 ranges"},
 		{"wide ranges spread", strings.Repeat(`id matches "(?i)[B-𞥂]" or `, 10) + `true`, 1, 0, "more than 8 ranges"},
+		{"patterns too large together", strings.Repeat(`id matches "`+strings.Repeat("a", 200)+`" or `, 3) + `true`, 1, 0, "too large together"},
+		{"classes too large together", `id matches "` + strings.Repeat(`\\pL`, 5) + `"`, 1, 12, "too large together"},
 		{"unfinished", `data.x ==`, 1, 9, "unexpected token EOF"},
 		{"unfinished string", `data.x == "abc`, 1, 0, "literal not terminated"},
 		{"time zone computed", `date(id, "x", data.zone) == now()`, 1, 20, "the time zone must be a string literal"},

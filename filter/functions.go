@@ -20,6 +20,8 @@ var functions = conf.FunctionsTable{}
 
 func init() {
 	define("__result", func(*budget, any) bool { return false }, result)
+	define("__list", func(*budget, any) []any { return nil }, newList)
+	define("__object", func(*budget, any) map[string]any { return nil }, newObject)
 	define("__array", func(*budget, any) []any { return nil }, array)
 	define("__predicate", func(*budget, any) bool { return false }, predicate)
 	define("__get", func(*budget, any, any) any { return nil }, get)
@@ -66,6 +68,17 @@ func result(_ *budget, args []any) (any, error) {
 	default:
 		return nil, fmt.Errorf("the filter must give a boolean, found %s", typeName(value))
 	}
+}
+
+// newList charges for the array that a literal made.
+func newList(b *budget, args []any) (any, error) {
+	return args[0], b.charge(1 + len(args[0].([]any))/4)
+}
+
+// newObject charges for the object that a literal made; an object takes some
+// 300 bytes before its first member.
+func newObject(b *budget, args []any) (any, error) {
+	return args[0], b.charge(5 + 2*len(args[0].(map[string]any)))
 }
 
 // array checks the first argument of a builtin that takes a predicate.

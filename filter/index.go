@@ -228,14 +228,18 @@ func (e *indexed) conditions() []Condition {
 	return e.Rule.conditions
 }
 
+// maxIndexedPath bounds the path of a condition that an entry is indexed by,
+// for each name on it costs memory.
+const maxIndexedPath = 16
+
 // choose picks the condition to index the entry by: the one whose lists are
 // shortest now, so that a value that many entries share is not used where a
 // rarer one will do. The zero Condition stands for none.
 func (b *bucket) choose(keys []string, conditions []Condition) Condition {
 	best, bestLength := Condition{}, -1
 	for _, c := range conditions {
-		if slices.Contains(c.Values, nil) {
-			continue // it also holds for what is absent, which no walk finds
+		if len(c.Path) > maxIndexedPath || slices.Contains(c.Values, nil) {
+			continue // nil also holds for what is absent, which no walk finds
 		}
 		length := 0
 		for _, key := range keys[:min(sample, len(keys))] {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -228,6 +229,34 @@ func TestAllProjectsComeFirst(t *testing.T) {
 			t.Errorf("%d of the project's own filters ran out of time, want 9", failed)
 		}
 	})
+}
+
+func TestSameTextSharesOneProgramWhileItIsUsed(t *testing.T) {
+	const text = `data.count > 123456`
+	first, err := filter.Expr.Compile(text, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _ := filter.Expr.Compile(text, names)
+	if first != second {
+		t.Error("two programs for one text")
+	}
+	other, _ := filter.Expr.Compile(text, filter.NewNames([]string{"order.paid"}))
+	if first == other {
+		t.Error("one program for two environments")
+	}
+	runtime.KeepAlive(first)
+	before := filter.KnownPrograms()
+	for i := range 100 {
+		_ = mustCompile(t, nil, fmt.Sprintf(`data.unused > %d`, i))
+	}
+	for range 100 {
+		if runtime.GC(); filter.KnownPrograms() <= before {
+			return
+		}
+		time.Sleep(time.Millisecond) // the runtime runs cleanups when it likes
+	}
+	t.Errorf("%d programs are known, %d before: unused ones stay", filter.KnownPrograms(), before)
 }
 
 func TestIndexUnderConcurrentChange(t *testing.T) {

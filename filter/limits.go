@@ -20,11 +20,15 @@ const (
 	MaxPredicateDepth = 2
 
 	// MaxPattern is the size of a compiled regular expression in instructions
-	// of regexp/syntax.
+	// of regexp/syntax. All of one filter together have at most twice that.
 	MaxPattern = 256
 
 	// MaxEntries is how many entries a filters map has.
 	MaxEntries = 32
+
+	// MaxPath is how many names a path of a filters map has. Ingest takes no
+	// event in which a longer one could lead anywhere.
+	MaxPath = 64
 
 	// MaxValues is how many values one entry of a filters map lists.
 	MaxValues = 100

@@ -8,9 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// maxWideRanges bounds ranges like [а-я] over all patterns of one filter. With
-// (?i) the parser walks every character of such a range, up to 2 ms each.
-const maxWideRanges = 8
+// patternSizes sums up what the patterns of one filter take, in time to parse
+// them and in memory for as long as the webhook lives.
+type patternSizes struct {
+	wideRanges   int
+	instructions int
+	characters   int
+}
+
+const (
+	// maxWideRanges bounds ranges like [а-я] over all patterns of one filter.
+	// With (?i) the parser walks every character of such a range, up to 2 ms
+	// each.
+	maxWideRanges = 8
+
+	// maxCharacters bounds the characters and range ends of the compiled
+	// patterns of one filter. \pL alone has about 1300.
+	maxCharacters = 6000
+)
 
 // pattern is a regular expression with the size that its cost is counted by.
 type pattern struct {
@@ -18,10 +33,11 @@ type pattern struct {
 	instructions int
 }
 
-// compilePattern compiles a literal pattern within the limits. problem is
-// empty on success. ranges counts the wide ranges of the filter so far.
-func compilePattern(text string, ranges int) (compiled *pattern, problem string) {
-	if ranges > maxWideRanges {
+// compilePattern compiles a literal pattern within the limits and adds it to
+// the sizes of its filter. problem is empty on success.
+func compilePattern(text string, sizes *patternSizes) (compiled *pattern, problem string) {
+	sizes.wideRanges += wideRanges(text)
+	if sizes.wideRanges > maxWideRanges {
 		return nil, fmt.Sprintf("the regular expressions have more than %d ranges that end beyond ASCII", maxWideRanges)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
@@ -38,6 +54,14 @@ func compilePattern(text string, ranges int) (compiled *pattern, problem string)
 	}
 	if len(program.Inst) > MaxPattern {
 		return nil, tooLarge
+	}
+	sizes.instructions += len(program.Inst)
+	for i := range program.Inst {
+		sizes.characters += len(program.Inst[i].Rune)
+	}
+	if sizes.instructions > 2*MaxPattern || sizes.characters > maxCharacters {
+		return nil, fmt.Sprintf("the regular expressions of the filter are too large together; at most %d instructions and %d characters are allowed, and a class like \\pL has 1300",
+			2*MaxPattern, maxCharacters)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {

@@ -45,6 +45,10 @@ func (r *rewriter) Visit(slot *ast.Node) {
 		*slot = n.Node
 	case *ast.MemberNode:
 		*slot = call("__get", at, n.Node, n.Property)
+	case *ast.ArrayNode:
+		*slot = call("__list", at, n)
+	case *ast.MapNode:
+		*slot = call("__object", at, n)
 	case *ast.BinaryNode:
 		r.binary(slot, n)
 	case *ast.PredicateNode:

@@ -145,6 +145,9 @@ func compileEntry(names Names, path string, value json.RawMessage) (c Condition,
 	if slices.Contains(words, "") {
 		return c, "the path must be names joined by single dots, such as project.name"
 	}
+	if len(words) > MaxPath {
+		return c, fmt.Sprintf("the path has more than %d names", MaxPath)
+	}
 	if !names.Has(words[0]) {
 		return c, "the path must begin with one of " + strings.Join(names.List(), ", ")
 	}

@@ -85,6 +85,7 @@ func TestMapFormThatDoesNotCompile(t *testing.T) {
 		{"Data.x", `1`, "must begin with"},
 		{"__budget", `1`, "must begin with"},
 		{"data.\xff", `1`, "UTF-8"},
+		{"data" + strings.Repeat(".a", filter.MaxPath), `1`, "more than 64 names"},
 		{"data.x", ``, "not valid JSON"},
 		{"data.x", `nope`, "not valid JSON"},
 		{"data.x", `1 2`, "not valid JSON"},

@@ -31,7 +31,7 @@ type vetter struct {
 	err        *Error
 	visits     int
 	predicates int // how many predicates the node is in
-	wideRanges int // see pattern
+	patterns   patternSizes
 }
 
 // refuse keeps the first problem.
@@ -133,8 +133,7 @@ func (v *vetter) matches(slot *ast.Node, n *ast.BinaryNode) {
 		return
 	}
 	v.visits++
-	v.wideRanges += wideRanges(literal.Value)
-	compiled, problem := compilePattern(literal.Value, v.wideRanges)
+	compiled, problem := compilePattern(literal.Value, &v.patterns)
 	if problem != "" {
 		v.refuse(literal, "%s", problem)
 		return
