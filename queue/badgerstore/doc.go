@@ -1,0 +1,21 @@
+// Package badgerstore is the embedded queue.Store: one directory, one process,
+// no server. It belongs to this package how publications, deliveries and
+// records are laid out in Badger (keys.go, record.go), how they reach the disk
+// (committer.go) and what is kept in memory about what is due (lane.go,
+// journal.go). docs/adr/0002-store-layout.md gives the reasons.
+//
+// # Reading the source
+//
+// A call encodes what it wants written and hands a request to the committer,
+// the only goroutine that writes. The committer packs all waiting requests
+// into one transaction, commits it, applies each request to the memory, and
+// wakes the callers. What a call reads it reads in a transaction of its own.
+//
+// Deliveries are not written when their event is published: the event's record
+// names its targets, and a delivery gets a record when it ends or is put off.
+// Until then it lives in the journal (journal.go); on start the journal is
+// read back from the events that follow the persisted low-water mark.
+//
+// Locks are taken in this order: Store.life, Store.lanesMu, journal.mu,
+// lane.mu. No lock is held while waiting for the committer, except Store.life.
+package badgerstore

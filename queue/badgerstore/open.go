@@ -1,0 +1,274 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
+)
+
+// Open opens the store in o.Dir, or makes one. It refuses where another
+// process has it open or too little space is free. What a crash interrupted is
+// taken up again; what it lost, if anything, is in Stats.Lost.
+//
+// The store runs goroutines of its own until Close.
+func Open(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{
+		opts:    o,
+		log:     o.Logger,
+		lanes:   make(map[string]*lane),
+		numbers: make(map[uint32]*lane),
+		inbox:   inbox{wake: make(chan struct{}, 1)},
+		stopAll: make(chan struct{}),
+		commits: make(chan struct{}),
+	}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	s.running.Add(2)
+	go s.commitLoop(s.commits)
+	go s.keep()
+	return s, nil
+}
+
+func (s *Store) open() error {
+	dir := s.opts.Dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := tryLock(dir); err != nil {
+		return err
+	}
+	if err := s.space.check(&s.opts); err != nil {
+		return err
+	}
+	high, err := readHighWater(dir)
+	if err != nil {
+		return err
+	}
+	unclean, err := wasUnclean(dir)
+	if err != nil {
+		return err
+	}
+	if unclean {
+		s.log.Warn("store was not closed in order; checking it", zap.String("dir", dir))
+		if err := setAside(dir, time.Now()); err != nil {
+			return fmt.Errorf("set write-ahead log aside: %w", err)
+		}
+	}
+	bo := s.opts.badger()
+	if s.db, err = openBadger(bo); err != nil {
+		return err
+	}
+	// Badger counts more than we do, so stay clear of its limits.
+	s.maxEntries = int(s.db.MaxBatchCount() * 9 / 10)
+	s.maxBytes = s.db.MaxBatchSize() * 9 / 10
+	if err := s.readState(high); err != nil {
+		return errors.Join(err, s.db.Close())
+	}
+	return nil
+}
+
+// openBadger turns the panics of Badger's Open into errors.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("database panicked: %v", r)
+		}
+	}()
+	db, err = badger.Open(o)
+	if err != nil && strings.Contains(err.Error(), "directory lock") {
+		err = errLocked
+	}
+	return db, err
+}
+
+var errLocked = errors.New("another process has it open: stop that process, or give each its own directory")
+
+// readState builds the memory from what is stored.
+func (s *Store) readState(high highWater) error {
+	err := s.db.View(func(txn *badger.Txn) error {
+		if err := s.readMeta(txn); err != nil {
+			return err
+		}
+		if err := s.readNames(txn); err != nil {
+			return err
+		}
+		return s.readDue(txn)
+	})
+	if err != nil {
+		return err
+	}
+	if high.Pack > s.meta.seq {
+		s.lost = high.Pack - s.meta.seq
+		s.log.Error("acknowledged commits are missing: the write-ahead log was damaged, or files were put back from an older copy; the logs as found are kept aside",
+			zap.Uint64("lost_commits", s.lost), zap.Uint64("last_found", s.meta.seq), zap.Uint64("last_known", high.Pack), zap.String("aside", filepath.Join(s.opts.Dir, asideDir+"*")))
+		s.meta.seq = high.Pack
+	}
+	s.committed.Store(&committed{seq: s.meta.seq, counts: s.meta.counts})
+	s.keeper.saved, s.keeper.seen, s.keeper.flattened = high.Pack, s.meta.seq, s.meta.seq
+	return s.readJournal()
+}
+
+func (s *Store) readMeta(txn *badger.Txn) error {
+	item, err := txn.Get(metaKey)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return item.Value(func(v []byte) error {
+		m, err := decodeMeta(v)
+		if err != nil {
+			return fmt.Errorf("state record: %w", err)
+		}
+		s.meta = m
+		s.next = m.nextNumber
+		return nil
+	})
+}
+
+func (s *Store) readNames(txn *badger.Txn) error {
+	opts := badger.DefaultIteratorOptions
+	opts.Prefix = []byte{prefixName}
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		number := binary.BigEndian.Uint32(it.Item().Key()[1:])
+		err := it.Item().Value(func(v []byte) error {
+			l := &lane{id: string(v), number: number}
+			s.lanes[l.id], s.numbers[number] = l, l
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		s.next = max(s.next, number+1)
+	}
+	return nil
+}
+
+// readDue counts what is pending. It reads the whole due index, keys only:
+// about a second for a million deliveries.
+func (s *Store) readDue(txn *badger.Txn) error {
+	opts := badger.DefaultIteratorOptions
+	opts.PrefetchValues = false
+	opts.Prefix = []byte{prefixDue}
+	it := txn.NewIterator(opts)
+	defer it.Close()
+	strays := 0
+	for it.Rewind(); it.Valid(); it.Next() {
+		number, c, e, err := parseDue(it.Item().Key())
+		l := s.numbers[number]
+		if err != nil || l == nil {
+			strays++
+			continue
+		}
+		l.backlog++
+		s.backlog.Add(1)
+		if w := &l.windows[c]; !w.more {
+			w.more, w.hint = true, e
+		}
+	}
+	if strays > 0 {
+		s.log.Error("pending deliveries of unknown webhooks found; they are not sent", zap.Int("count", strays))
+	}
+	return nil
+}
+
+// readJournal takes up the deliveries that have no record.
+func (s *Store) readJournal() error {
+	return s.db.View(func(txn *badger.Txn) error {
+		opts := badger.DefaultIteratorOptions
+		opts.Prefix = []byte{prefixEvent}
+		opts.PrefetchSize = 16
+		it := txn.NewIterator(opts)
+		defer it.Close()
+		for it.Seek(keyOfEvent(s.meta.lowWater)); it.Valid(); it.Next() {
+			e, err := s.revive(txn, it.Item())
+			if err != nil {
+				return err
+			}
+			if e != nil && e.open > 0 {
+				s.journal.mu.Lock()
+				s.admit(e)
+				s.journal.mu.Unlock()
+			}
+		}
+		s.news = nil // nobody watches yet
+		return nil
+	})
+}
+
+// revive reads an event back for the journal; nil if it is damaged.
+func (s *Store) revive(txn *badger.Txn, item *badger.Item) (*liveEvent, error) {
+	key := item.KeyCopy(nil)
+	k := eventKey(key[1:])
+	e := &liveEvent{key: k}
+	err := item.Value(func(v []byte) error {
+		stored, err := decodeEvent(v, key)
+		if err != nil {
+			return err
+		}
+		e.event, e.test = &stored.event, stored.test
+		return eachTarget(v, key, func(t storedTarget) bool {
+			l := s.numbers[t.number]
+			if l == nil {
+				err = fmt.Errorf("webhook number %d: %w", t.number, errDamaged)
+				return false
+			}
+			e.targets = append(e.targets, target{lane: l, status: t.status, reason: t.reason})
+			return true
+		})
+	})
+	if errors.Is(err, errDamaged) {
+		s.log.Error("event is damaged on disk; its first deliveries are not sent", zap.String("received", k.time().Format(time.RFC3339)))
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i := range e.targets {
+		t := &e.targets[i]
+		_, err := txn.Get(keyOfDelivery(t.lane.number, k.delivery(i)))
+		switch {
+		case err == nil:
+			t.state = recorded
+		case errors.Is(err, badger.ErrKeyNotFound):
+			e.open++
+		default:
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// shutdown ends the goroutines and closes the database. No call is under way.
+func (s *Store) shutdown() error {
+	close(s.commits)
+	close(s.stopAll)
+	s.running.Wait()
+	saved := s.saveHighWater()
+	err := errors.Join(saved, s.db.Close())
+	if err != nil {
+		return fmt.Errorf("close store %s: %w", s.opts.Dir, err)
+	}
+	if s.failure() != nil {
+		return nil // not in order
+	}
+	if err := replaceFile(filepath.Join(s.opts.Dir, cleanFile), []byte("closed in order\n")); err != nil {
+		return fmt.Errorf("close store %s: %w", s.opts.Dir, err)
+	}
+	return nil
+}

@@ -1,0 +1,391 @@
+package badgerstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// Publish implements queue.Store.
+func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.life.RUnlock()
+	if len(pubs) == 0 {
+		return nil, nil
+	}
+	if s.space.tooFullTo(publish) {
+		return nil, queue.ErrFull
+	}
+
+	c := publishing{store: s, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
+	for i := range pubs {
+		if err := c.prepare(i, &pubs[i]); err != nil {
+			c.giveUp(err)
+			return nil, fmt.Errorf("publish event %s: %w", pubs[i].Event.ID, err)
+		}
+	}
+	if err := c.submit(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.answerRepeats(ctx, pubs); err != nil {
+		return nil, err
+	}
+	return c.receipts, nil
+}
+
+// A publishing is a Publish call under way.
+type publishing struct {
+	store    *Store
+	receipts []queue.Receipt
+	requests []*publication
+	repeats  []repeat
+}
+
+// A repeat is a publication whose id is being stored by another, or by an
+// earlier one of the same call.
+type repeat struct {
+	index int
+	first *flight
+}
+
+// prepare makes a request of a publication, unless its id is known.
+func (c *publishing) prepare(i int, pub *queue.Publication) error {
+	s := c.store
+	id := eventID{project: pub.Event.ProjectID, id: pub.Event.ID}
+	own, f := s.flight.begin(id)
+	if !own {
+		c.repeats = append(c.repeats, repeat{i, f})
+		return nil
+	}
+	r := &publication{store: s, id: id, flight: f, pub: *pub}
+	r.pub.Remember = s.contexts.own(id.project, pub.Remember)
+	c.requests = append(c.requests, r)
+	if !pub.NewID {
+		stored, err := s.stored(id)
+		if err == nil {
+			c.requests = c.requests[:len(c.requests)-1]
+			s.flight.end(id, f, nil)
+			c.receipts[i] = queue.Receipt{Deliveries: stored.pending, Stored: &stored.event}
+			return nil
+		}
+		if !errors.Is(err, queue.ErrNotFound) {
+			return err
+		}
+	}
+	if err := r.encode(); err != nil {
+		return err
+	}
+	c.receipts[i].Deliveries = r.pending
+	return nil
+}
+
+// giveUp ends the flights of a call that stores nothing.
+func (c *publishing) giveUp(err error) {
+	for _, r := range c.requests {
+		c.store.flight.end(r.id, r.flight, err)
+	}
+}
+
+// submit hands the requests to the committer and waits for them.
+func (c *publishing) submit(ctx context.Context) error {
+	if len(c.requests) == 0 {
+		return nil
+	}
+	s := c.store
+	w := s.expect(len(c.requests))
+	for i, r := range c.requests {
+		r.waiter = w
+		if err := s.inbox.put(r, true); err != nil {
+			for _, rest := range c.requests[i:] {
+				s.flight.end(rest.id, rest.flight, err)
+			}
+			return err
+		}
+	}
+	return s.wait(ctx, w)
+}
+
+// answerRepeats waits for the first publications of repeated ids.
+func (c *publishing) answerRepeats(ctx context.Context, pubs []queue.Publication) error {
+	for _, r := range c.repeats {
+		select {
+		case <-r.first.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if r.first.err != nil {
+			return fmt.Errorf("publish event %s: first publication of this id: %w", pubs[r.index].Event.ID, r.first.err)
+		}
+		stored, err := c.store.stored(eventID{project: pubs[r.index].Event.ProjectID, id: pubs[r.index].Event.ID})
+		if err != nil {
+			return fmt.Errorf("publish event %s: %w", pubs[r.index].Event.ID, err)
+		}
+		c.receipts[r.index] = queue.Receipt{Deliveries: stored.pending, Stored: &stored.event}
+	}
+	return nil
+}
+
+// stored reads an event by its id.
+func (s *Store) stored(id eventID) (*storedEvent, error) {
+	var ev *storedEvent
+	err := s.db.View(func(txn *badger.Txn) error {
+		_, value, err := locate(txn, id)
+		if err == nil {
+			ev = value
+		}
+		return err
+	})
+	return ev, err
+}
+
+// A publication is the request that stores an event.
+type publication struct {
+	store  *Store
+	id     eventID
+	flight *flight
+	waiter *waiter
+	pub    queue.Publication
+
+	targets []target
+	pending int
+	record  eventRecord
+	live    *liveEvent // set by write; nil without targets
+	counts  counts
+}
+
+// encode prepares everything that does not depend on the event's key.
+func (r *publication) encode() error {
+	var err error
+	if r.targets, err = r.store.targets(r.pub.Targets); err != nil {
+		return err
+	}
+	for i := range r.targets {
+		r.counts.add(r.targets[i].status, 1)
+	}
+	r.pending = int(r.counts[statusByte(webhook.Pending)])
+	r.record, err = encodeEvent(nil, &r.pub, r.targets)
+	return err
+}
+
+func (r *publication) weight() (int, int64) {
+	ev := r.pub.Event
+	bytes := len(r.record.value) + 3*(len(ev.ID)+len(ev.ProjectID)) + 128
+	if r.pub.Remember != nil {
+		bytes += len(r.pub.Remember)
+	}
+	return 4, int64(bytes)
+}
+
+func (r *publication) write(p *pack) error {
+	ev := r.pub.Event
+	k := p.meta.lastKey.next(ev.ReceivedAt)
+	p.meta.lastKey = k
+	for i, n := range r.counts {
+		p.meta.counts[i] += n
+	}
+
+	var buf [600]byte
+	key := append(buf[:0], prefixEvent)
+	key = append(key, k[:]...)
+	p.set(key, r.record.sealFor(key))
+	key = append(buf[:0], prefixID, byte(len(ev.ID)))
+	key = append(append(key, ev.ID...), ev.ProjectID...)
+	p.set(key, slices.Clone(k[:]))
+	key = append(buf[:0], prefixProject, byte(len(ev.ProjectID)))
+	key = append(append(key, ev.ProjectID...), k[:]...)
+	p.set(key, nil)
+	r.store.remember(p, &r.pub)
+
+	if len(r.targets) > 0 {
+		r.live = &liveEvent{key: k, event: ev, test: r.pub.Test, targets: r.targets, open: len(r.targets)}
+	}
+	return nil
+}
+
+func (r *publication) apply(*pack) {
+	if r.live != nil {
+		r.store.admit(r.live)
+	}
+}
+
+func (r *publication) done(err error) {
+	r.store.flight.end(r.id, r.flight, err)
+	r.waiter.finish(err)
+}
+
+// admit takes an event with deliveries into the journal and its lanes. The
+// committer holds journal.mu.
+func (s *Store) admit(e *liveEvent) {
+	j := &s.journal
+	j.add(e)
+	room := s.opts.MemoryDeliveries - j.targets
+	if j.bytes > s.opts.MemoryBytes {
+		room = 0
+	}
+	due := createdAt(e.key, e.event.ReceivedAt)
+	for i := range e.targets {
+		t := &e.targets[i]
+		if t.status != webhook.Pending {
+			t.state = toRecord
+			e.toWrite++
+			continue
+		}
+		s.backlog.Add(1)
+		l := t.lane
+		l.mu.Lock()
+		l.backlog++
+		// A lane may take as much memory as it leaves to the others.
+		if l.waiting == 0 && l.fresh.len() < room {
+			l.fresh.push(freshItem{e, uint32(i)})
+			l.mu.Unlock()
+			s.news = append(s.news, news{l.id, due})
+			continue
+		}
+		l.waiting++
+		l.mu.Unlock()
+		t.state = toRecord
+		e.toWrite++
+	}
+	if e.toWrite > 0 {
+		j.queue = append(j.queue, e)
+	}
+	s.putOff()
+}
+
+// targets resolves webhook ids to lanes, which are made for new ones, and
+// sorts by their numbers.
+func (s *Store) targets(in []queue.Target) ([]target, error) {
+	out := make([]target, len(in))
+	var unknown []int
+	s.lanesMu.RLock()
+	for i := range in {
+		out[i] = target{lane: s.lanes[in[i].WebhookID], status: in[i].Status}
+		if reason := in[i].Reason; reason != "" && in[i].Status != webhook.Pending {
+			out[i].reason = strings.Clone(reason[:min(len(reason), maxReason)])
+		}
+		if out[i].lane == nil {
+			unknown = append(unknown, i)
+		}
+	}
+	s.lanesMu.RUnlock()
+	if len(unknown) > 0 {
+		if err := s.newLanes(in, out, unknown); err != nil {
+			return nil, err
+		}
+	}
+	for i := range in {
+		if st := in[i].Status; st != webhook.Pending && st != webhook.Skipped && st != webhook.FilterError {
+			return nil, fmt.Errorf("a delivery cannot begin as %q", st)
+		}
+	}
+	slices.SortFunc(out, func(a, b target) int { return int(int64(a.lane.number) - int64(b.lane.number)) })
+	for i := 1; i < len(out); i++ {
+		if out[i].lane == out[i-1].lane {
+			return nil, fmt.Errorf("webhook %s is a target twice", out[i].lane.id)
+		}
+	}
+	return out, nil
+}
+
+// newLanes makes lanes for webhooks that are seen for the first time. Their
+// names are on the way to the disk before any event that refers to them.
+func (s *Store) newLanes(in []queue.Target, out []target, unknown []int) error {
+	s.lanesMu.Lock()
+	defer s.lanesMu.Unlock()
+	var fresh []*lane
+	for _, i := range unknown {
+		l := s.lanes[in[i].WebhookID]
+		if l == nil {
+			l = &lane{id: strings.Clone(in[i].WebhookID), number: s.next}
+			s.next++
+			s.lanes[l.id] = l
+			s.numbers[l.number] = l
+			fresh = append(fresh, l)
+		}
+		out[i].lane = l
+	}
+	for chunk := range slices.Chunk(fresh, 1000) {
+		if err := s.inbox.put(&naming{chunk}, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A naming is the request that stores the names of new lanes.
+type naming struct{ lanes []*lane }
+
+func (r *naming) weight() (int, int64) {
+	bytes := 0
+	for _, l := range r.lanes {
+		bytes += len(l.id) + 16
+	}
+	return len(r.lanes), int64(bytes)
+}
+
+func (r *naming) write(p *pack) error {
+	for _, l := range r.lanes {
+		p.set(keyOfName(l.number), []byte(l.id))
+		p.meta.nextNumber = max(p.meta.nextNumber, l.number+1)
+	}
+	return nil
+}
+
+func (r *naming) apply(*pack) {}
+func (r *naming) done(error)  {}
+
+// An eventID is what tells events apart for producers.
+type eventID struct{ project, id string }
+
+// flights are the ids of publications that are not yet stored.
+type flights struct {
+	mu  sync.Mutex
+	ids map[eventID]*flight
+}
+
+type flight struct {
+	done chan struct{} // closed at the end; nil as long as nobody waits
+	err  error
+}
+
+// begin returns true if the id is the caller's to store, and false with the
+// flight to wait for if it is somebody's already.
+func (fs *flights) begin(id eventID) (own bool, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f := fs.ids[id]; f != nil {
+		if f.done == nil {
+			f.done = make(chan struct{})
+		}
+		return false, f
+	}
+	if fs.ids == nil {
+		fs.ids = make(map[eventID]*flight)
+	}
+	f = &flight{}
+	fs.ids[id] = f
+	return true, f
+}
+
+func (fs *flights) end(id eventID, f *flight, err error) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.ids[id] != f {
+		return
+	}
+	delete(fs.ids, id)
+	f.err = err
+	if f.done != nil {
+		close(f.done)
+	}
+}

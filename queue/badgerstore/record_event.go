@@ -1,0 +1,244 @@
+package badgerstore
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// An event record has two parts with a checksum each, because the event is
+// read often and the targets, of which there can be very many, are not:
+//
+//	checksum of the event part      4 bytes
+//	checksum of the targets part    4 bytes
+//	length of the event part        varint
+//	event part                      see appendEvent
+//	targets part                    see appendTargets
+const eventHeader = 8
+
+// maxValue is the most that one value may hold. It stays below Badger's value
+// threshold, so that nothing goes to the value log.
+const maxValue = 1<<20 - 1<<10
+
+// maxReason is how much of a target's reason is kept, in bytes.
+const maxReason = 256
+
+// An eventRecord is an encoded event that waits for its key.
+type eventRecord struct {
+	value         []byte
+	event, target uint32 // checksums so far
+}
+
+// sealFor completes the checksums and returns the value to store under key.
+func (r *eventRecord) sealFor(key []byte) []byte {
+	binary.BigEndian.PutUint32(r.value, crc32.Update(r.event, castagnoli, key))
+	binary.BigEndian.PutUint32(r.value[4:], crc32.Update(r.target, castagnoli, key))
+	return r.value
+}
+
+// A target is one webhook of a publication, as the journal keeps it.
+type target struct {
+	lane   *lane
+	status webhook.Status
+	reason string
+	state  targetState
+}
+
+// encodeEvent encodes a publication into buf, whose content is lost. The
+// targets must be in ascending order of their webhooks' numbers.
+func encodeEvent(buf []byte, pub *queue.Publication, targets []target) (eventRecord, error) {
+	ev := pub.Event
+	if len(ev.ID) > 255 || len(ev.ProjectID) > 255 {
+		return eventRecord{}, fmt.Errorf("id and project id may have 255 bytes")
+	}
+	pending := 0
+	for i := range targets {
+		if targets[i].status == webhook.Pending {
+			pending++
+		}
+	}
+
+	part := appendEvent(make([]byte, 0, len(ev.Body)+len(ev.Context)+256), pub, pending)
+	b := append(buf[:0], make([]byte, eventHeader)...)
+	b = binary.AppendUvarint(b, uint64(len(part)))
+	b = append(b, part...)
+	r := eventRecord{event: crc32.Checksum(part, castagnoli)}
+	start := len(b)
+	b = appendTargets(b, targets, maxValue-len(b))
+	if len(b) > maxValue {
+		return eventRecord{}, fmt.Errorf("%d bytes with %d targets do not fit into one record of %d bytes", len(b), len(targets), maxValue)
+	}
+	r.target = crc32.Checksum(b[start:], castagnoli)
+	r.value = b
+	return r, nil
+}
+
+func appendEvent(b []byte, pub *queue.Publication, pending int) []byte {
+	ev := pub.Event
+	var flags byte
+	if pub.Test {
+		flags = 1
+	}
+	b = append(b, flags)
+	b = binary.AppendUvarint(b, uint64(pending))
+	b = appendTime(b, ev.ReceivedAt)
+	b = appendString(b, ev.ID)
+	b = appendString(b, ev.Type)
+	b = appendString(b, ev.ProjectID)
+	b = appendString(b, ev.CreatedAt)
+	b = appendString(b, ev.APIVersion)
+	b = appendString(b, ev.Source)
+	b = appendBytes(b, ev.Body)
+	return appendBytes(b, ev.Context)
+}
+
+// A storedEvent is what an event record says beside its targets.
+type storedEvent struct {
+	event   webhook.Event
+	pending int // how many deliveries were stored Pending
+	test    bool
+}
+
+// decodeEvent copies the event out of the value stored under key.
+func decodeEvent(value, key []byte) (*storedEvent, error) {
+	part, _, err := splitEvent(value)
+	if err != nil {
+		return nil, err
+	}
+	if binary.BigEndian.Uint32(value) != checksum(part, key) {
+		return nil, errDamaged
+	}
+	r := reader{rest: part}
+	var s storedEvent
+	s.test = r.byte()&1 != 0
+	s.pending = int(r.uint())
+	ev := &s.event
+	ev.ReceivedAt = r.time()
+	ev.ID = r.string()
+	ev.Type = r.string()
+	ev.ProjectID = r.string()
+	ev.CreatedAt = r.string()
+	ev.APIVersion = r.string()
+	ev.Source = r.string()
+	ev.Body = r.bytes()
+	ev.Context = r.bytes()
+	return &s, r.err
+}
+
+func splitEvent(value []byte) (event, targets []byte, err error) {
+	if len(value) < eventHeader {
+		return nil, nil, errDamaged
+	}
+	r := reader{rest: value[eventHeader:]}
+	event = r.take(r.uint())
+	return event, r.rest, r.err
+}
+
+// appendTargets writes the targets as steps from one webhook number to the
+// next. What is not simply Pending has a mark, its status, and a place in the
+// list of reasons, which holds each text once. Reasons that room does not
+// suffice for are left out.
+func appendTargets(b []byte, targets []target, room int) []byte {
+	const perTarget = 5 + 1 + 4
+	room -= len(targets) * perTarget
+
+	reasons := []string{""}
+	place := map[string]int{"": 0}
+	for i := range targets {
+		t := &targets[i]
+		if t.status == webhook.Pending {
+			continue
+		}
+		if _, known := place[t.reason]; known || len(t.reason) > room {
+			continue
+		}
+		room -= len(t.reason) + 2
+		place[t.reason] = len(reasons)
+		reasons = append(reasons, t.reason)
+	}
+
+	b = binary.AppendUvarint(b, uint64(len(targets)))
+	b = binary.AppendUvarint(b, uint64(len(reasons)-1))
+	for _, reason := range reasons[1:] {
+		b = appendString(b, reason)
+	}
+	last := uint32(0)
+	for i := range targets {
+		t := &targets[i]
+		step := uint64(t.lane.number - last)
+		last = t.lane.number
+		if t.status == webhook.Pending {
+			b = binary.AppendUvarint(b, step<<1)
+			continue
+		}
+		b = binary.AppendUvarint(b, step<<1|1)
+		b = append(b, statusByte(t.status))
+		b = binary.AppendUvarint(b, uint64(place[t.reason]))
+	}
+	return b
+}
+
+// A storedTarget is a target as its event's record has it.
+type storedTarget struct {
+	ordinal int
+	number  uint32 // of the webhook
+	status  webhook.Status
+	reason  string
+}
+
+// eachTarget calls fn for the targets in the value stored under key, in order,
+// until fn returns false.
+func eachTarget(value, key []byte, fn func(storedTarget) bool) error {
+	_, part, err := splitEvent(value)
+	if err != nil {
+		return err
+	}
+	if binary.BigEndian.Uint32(value[4:]) != checksum(part, key) {
+		return errDamaged
+	}
+	r := reader{rest: part}
+	count := int(r.uint())
+	reasons := []string{""}
+	for n := r.uint(); n > 0 && r.err == nil; n-- {
+		reasons = append(reasons, r.string())
+	}
+	t := storedTarget{}
+	for ; t.ordinal < count; t.ordinal++ {
+		step := r.uint()
+		t.number += uint32(step >> 1)
+		t.status, t.reason = webhook.Pending, ""
+		if step&1 != 0 {
+			t.status = statusOf(r.byte())
+			place := r.uint()
+			if place >= uint64(len(reasons)) {
+				return errDamaged
+			}
+			t.reason = reasons[place]
+		}
+		if r.err != nil {
+			return r.err
+		}
+		if !fn(t) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// statusByte is a status in keys and records: its place in webhook.Statuses,
+// from 1.
+func statusByte(s webhook.Status) byte {
+	return byte(slices.Index(webhook.Statuses, s) + 1)
+}
+
+// statusOf is the inverse of statusByte; a byte that means nothing is Corrupt.
+func statusOf(b byte) webhook.Status {
+	if b == 0 || int(b) > len(webhook.Statuses) {
+		return webhook.Corrupt
+	}
+	return webhook.Statuses[b-1]
+}

@@ -1,0 +1,96 @@
+package badgerstore
+
+import (
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// recordingsPerPack is how many deliveries of the journal get their records in
+// one pack, so that others need not wait long for theirs.
+const recordingsPerPack = 1500
+
+// A recording is a delivery of the journal that gets its record.
+type recording struct {
+	event   *liveEvent
+	ordinal int
+}
+
+// packRecordings writes records of deliveries that do not stay in memory.
+func (s *Store) packRecordings(p *pack) {
+	j := &s.journal
+	for len(j.queue) > 0 {
+		e := j.queue[0]
+		for ; e.toWrite > 0 && e.from < len(e.targets); e.from++ {
+			t := &e.targets[e.from]
+			if t.state != toRecord {
+				continue
+			}
+			if len(p.recording) == recordingsPerPack || !p.fits(3, 1024) {
+				return
+			}
+			d := e.delivery(e.from)
+			k := e.key.delivery(e.from)
+			encoded := d.encode(keyOfDelivery(t.lane.number, k))
+			p.setDelivery(t.lane.number, k, nil, &d, encoded)
+			p.recording = append(p.recording, recording{e, e.from})
+		}
+		j.queue[0] = nil
+		j.queue = j.queue[1:]
+	}
+	j.queue = nil
+}
+
+// applyRecordings moves the deliveries that now have records into the due
+// index of their lanes. The committer holds journal.mu.
+func (s *Store) applyRecordings(p *pack) {
+	if len(p.recording) == 0 {
+		return
+	}
+	for _, r := range p.recording {
+		t := &r.event.targets[r.ordinal]
+		s.journal.record(r.event, r.ordinal)
+		if t.status != webhook.Pending {
+			continue
+		}
+		l, k := t.lane, r.event.key.delivery(r.ordinal)
+		l.mu.Lock()
+		l.waiting--
+		_, held := l.held[k]
+		if !held {
+			l.windows[firsts].insert(dueEntry{key: k})
+		}
+		l.mu.Unlock()
+		if !held {
+			s.news = append(s.news, news{l.id, createdAt(r.event.key, r.event.event.ReceivedAt)})
+		}
+	}
+	s.recorded.send()
+}
+
+// putOff marks the deliveries of the oldest live events for recording when the
+// journal has become long, because one receiver that does not answer would
+// otherwise make it grow for ever. The committer holds journal.mu.
+func (s *Store) putOff() {
+	j := &s.journal
+	for i := j.head; i < len(j.events) && len(j.events)-i > s.opts.MemoryDeliveries; i++ {
+		e := j.events[i]
+		if e == nil || e.toWrite > 0 {
+			continue
+		}
+		for ordinal := range e.targets {
+			t := &e.targets[ordinal]
+			if t.state != inLane {
+				continue
+			}
+			t.lane.mu.Lock()
+			t.lane.fresh.remove(e.key.delivery(ordinal))
+			t.lane.waiting++
+			t.lane.mu.Unlock()
+			t.state = toRecord
+			e.toWrite++
+		}
+		e.from = 0
+		if e.toWrite > 0 {
+			j.queue = append(j.queue, e)
+		}
+	}
+}
