@@ -113,7 +113,6 @@ func newCanonicalizer(src []byte, preserve bool) *canonicalizer {
 	// Both are judged here: jsontext would stop at the first one.
 	c.dec.Reset(&c.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	c.out = make([]byte, 0, len(src))
-	c.items, c.more = nil, false
 	return c
 }
 
@@ -165,6 +164,7 @@ func (c *canonicalizer) end() error {
 func (c *canonicalizer) value(level int) error {
 	c.level, c.counted, c.drained, c.rootID = level, 0, false, nil
 	c.stack, c.members = c.stack[:0], c.members[:0]
+	c.items, c.more = nil, false
 	outer := c.dec.StackDepth()
 	c.kind = c.dec.PeekKind()
 	for {
@@ -201,7 +201,7 @@ func (c *canonicalizer) value(level int) error {
 		case '{', '[':
 			if c.level+len(c.stack) > MaxDepth {
 				c.before(kind)
-				c.problem(problem.TooDeep, "The event nests deeper than 64 levels.", c.pointer())
+				c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
 				if err := c.dec.SkipValue(); err != nil {
 					return c.syntax(err)
 				}
@@ -340,6 +340,17 @@ func (c *canonicalizer) drain(outer int) error {
 	return nil
 }
 
+// refuse adds an item about the value, or the member's name, that is being
+// read. It does no work for those that are not listed any more: a hostile event
+// can have very many.
+func (c *canonicalizer) refuse(code problem.Code, detail string) {
+	if len(c.items) == maxItems {
+		c.more = true
+		return
+	}
+	c.problem(code, detail, string(c.appendPointer(nil, c.stack)))
+}
+
 // problem adds an item.
 func (c *canonicalizer) problem(code problem.Code, detail, pointer string) {
 	if len(c.items) == maxItems {
@@ -349,17 +360,16 @@ func (c *canonicalizer) problem(code problem.Code, detail, pointer string) {
 	c.items = append(c.items, problem.Item{Code: code, Detail: detail, Pointer: pointer})
 }
 
-// refusal returns the items as one error, or nil when there are none, and
-// begins a new list.
+// refusal returns the items as one error, or nil when there are none.
 func (c *canonicalizer) refusal() error {
-	if e := c.takeRefusal(); e != nil {
+	if e := c.asProblem(); e != nil {
 		return e
 	}
 	return nil
 }
 
-// takeRefusal is refusal with the error's own type.
-func (c *canonicalizer) takeRefusal() *problem.Error {
+// asProblem is refusal with the type of the error.
+func (c *canonicalizer) asProblem() *problem.Error {
 	if len(c.items) == 0 {
 		return nil
 	}
@@ -367,9 +377,7 @@ func (c *canonicalizer) takeRefusal() *problem.Error {
 	if c.more {
 		detail = "The event breaks more rules than errors can hold; it names the first ones."
 	}
-	e := problem.New(problem.Invalid, detail, c.items...)
-	c.items, c.more = nil, false
-	return e
+	return problem.New(problem.Invalid, detail, c.items...)
 }
 
 // decoderDepth is the nesting that jsontext gives up at.

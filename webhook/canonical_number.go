@@ -13,7 +13,7 @@ import (
 // integer literal must keep its value; of other numbers, digits beyond a
 // double's precision are dropped.
 func (c *canonicalizer) appendNumber(raw []byte) {
-	integer := bytes.IndexAny(raw, ".eE") < 0
+	integer := isInteger(raw)
 	// Up to 15 digits and a sign every integer is exact and prints as itself.
 	if integer && len(raw) <= 15 {
 		if raw[0] == '-' && raw[1] == '0' {
@@ -39,10 +39,20 @@ func (c *canonicalizer) appendNumber(raw []byte) {
 	}
 }
 
+// isInteger reports whether a number is written without "." and exponent.
+func isInteger(raw []byte) bool {
+	for _, b := range raw {
+		if b == '.' || b|0x20 == 'e' {
+			return false
+		}
+	}
+	return true
+}
+
 // refuseNumber notes the problem, or keeps the number where that is allowed.
 func (c *canonicalizer) refuseNumber(raw []byte, code problem.Code, detail string) {
 	if !c.preserve {
-		c.problem(code, detail, c.pointer())
+		c.refuse(code, detail)
 	}
 	c.out = append(c.out, raw...)
 }

@@ -56,6 +56,10 @@ next:
 }
 
 func (c *canonicalizer) duplicate(name []byte) {
+	if len(c.items) == maxItems {
+		c.more = true
+		return
+	}
 	pointer := string(appendPointerToken(c.appendPointer(nil, c.stack[:len(c.stack)-1]), name))
 	c.problem(problem.DuplicateMember, "The object has this member more than once.", pointer)
 }
@@ -69,11 +73,11 @@ func (c *canonicalizer) reorder(start int, members []member) {
 		c.order = append(c.order, i)
 	}
 	rank := func(i int) uint64 { return uint64(members[i].index) } // -1, no index, comes last
-	byRank := func(a, b int) int { return cmp.Compare(rank(a), rank(b)) }
-	if slices.IsSortedFunc(c.order, byRank) {
+	listed := func(a, b int) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) }
+	if slices.IsSortedFunc(c.order, listed) {
 		return
 	}
-	slices.SortStableFunc(c.order, byRank)
+	slices.SortFunc(c.order, listed)
 	c.scratch = c.scratch[:0]
 	for n, i := range c.order {
 		if n > 0 {
@@ -88,12 +92,8 @@ func (c *canonicalizer) reorder(start int, members []member) {
 // and may be long; a longer pointer ends at an enclosing value.
 const maxPointer = 1024
 
-// pointer returns the JSON pointer to the value, or to the member whose name
-// is being read, in URI fragment form (RFC 6901 section 6).
-func (c *canonicalizer) pointer() string {
-	return string(c.appendPointer(nil, c.stack))
-}
-
+// appendPointer appends the JSON pointer to what is being read in the innermost
+// of the containers, in URI fragment form (RFC 6901 section 6).
 func (c *canonicalizer) appendPointer(dst []byte, stack []container) []byte {
 	dst = append(dst, '#')
 	for i := range stack {
@@ -121,6 +121,9 @@ func (c *canonicalizer) appendPointer(dst []byte, stack []container) []byte {
 func appendPointerToken(dst, name []byte) []byte {
 	const digits = "0123456789ABCDEF"
 	start := len(dst)
+	if len(name) > maxPointer {
+		return dst
+	}
 	text, _ := jsontext.AppendUnquote(nil, name) // what is no text was noted; it becomes U+FFFD
 	dst = append(dst, '/')
 	for _, b := range text {

@@ -29,11 +29,11 @@ func (c *canonicalizer) beginMember(top *container, raw []byte) {
 }
 
 // appendString appends the canonical form of the string raw, quotes included: only
-// the escapes that JSON.stringify uses. It reports whether a lone surrogate was
-// kept as it came.
+// the escapes that JSON.stringify uses. It reports whether there was a lone
+// surrogate, which is then kept as it came.
 func (c *canonicalizer) appendString(raw []byte) (kept bool) {
 	if !utf8.Valid(raw) {
-		c.problem(problem.InvalidUTF8, "The text is not valid UTF-8.", c.pointer())
+		c.refuse(problem.InvalidUTF8, "The text is not valid UTF-8.")
 		c.out = append(c.out, raw...)
 		return false
 	}
@@ -50,9 +50,10 @@ func (c *canonicalizer) appendString(raw []byte) (kept bool) {
 		if !utf16.IsSurrogate(r) {
 			c.out = appendRune(c.out, r)
 		} else {
-			if kept = true; !c.preserve {
-				c.problem(problem.LoneSurrogate, "An escape is half of a surrogate pair; the other half is missing.", c.pointer())
+			if !kept && !c.preserve {
+				c.refuse(problem.LoneSurrogate, "An escape is half of a surrogate pair; the other half is missing.")
 			}
+			kept = true
 			c.out = append(c.out, raw[i:i+n]...)
 		}
 		raw = raw[i+n:]

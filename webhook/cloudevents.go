@@ -11,20 +11,19 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 )
 
-// CloudEvents 1.0 (contract section 2) map to events like this:
+// How the attributes of CloudEvents 1.0 are read (contract section 2):
 //
-//	id               id, which must also be an event id here
-//	type             type
-//	source           kept for the log
-//	time             created_at
-//	data             data, a JSON object
-//	projectid        project id, an extension attribute of ours
-//	apiversion       api_version, another one
-//	datacontenttype  must be JSON if it is there
-//	data_base64      refused: events are JSON
+//   - id, type and source are required. The id must be an event id here as
+//     well; the source is kept for the log.
+//   - time is created_at. It is optional.
+//   - data is data, a JSON object; datacontenttype, if it is there, must be
+//     JSON. Binary data (data_base64) is refused.
+//   - projectid and apiversion, extension attributes of ours, are the project's
+//     id and api_version. They are optional.
+//   - All others (subject, dataschema, other extensions) are allowed, as the
+//     specification asks, and dropped.
 //
-// Other attributes (subject, dataschema, extensions) are allowed, as the
-// specification asks, and dropped. An attribute that is null counts as absent.
+// An attribute that is null counts as absent.
 
 // CloudEvent reads a body that is one event in CloudEvents structured mode
 // (application/cloudevents+json).

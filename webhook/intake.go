@@ -182,7 +182,6 @@ func (in *Intake) array(body []byte, read reader) ([]Item, error) {
 		}
 		event := bytes.TrimLeft(body[before:c.dec.InputOffset()], ", \t\r\n")
 		if len(event) > in.maxSize() {
-			c.takeRefusal()
 			items = append(items, Item{Err: in.eventTooLarge()})
 			continue
 		}
@@ -213,7 +212,7 @@ func (in *Intake) judge(c *canonicalizer, read reader) (Input, *problem.Error) {
 
 // finish returns what was read, or why it is refused.
 func (r *reading) finish() (Input, *problem.Error) {
-	if e := r.c.takeRefusal(); e != nil {
+	if e := r.c.asProblem(); e != nil {
 		return Input{ID: r.input.ID}, e
 	}
 	if r.input.size() > r.in.maxSize() {

@@ -124,13 +124,29 @@ func BenchmarkCanonical(b *testing.B) {
 	}
 }
 
-// BenchmarkRefuseDeep is what a hostile event of 256 KiB costs.
-func BenchmarkRefuseDeep(b *testing.B) {
-	half := webhook.DefaultMaxSize/2 - 100
-	deep := []byte(strings.Repeat("[", half) + strings.Repeat("]", half))
-	for b.Loop() {
-		if _, err := webhook.Canonical(deep, false); err == nil {
-			b.Fatal("taken")
-		}
+// BenchmarkHostile is what events of 256 KiB cost that are made to be costly.
+func BenchmarkHostile(b *testing.B) {
+	const size = webhook.DefaultMaxSize - 1000
+	fill := func(n int, text string) string { return strings.Repeat(text, n/len(text)) }
+	var indexes strings.Builder
+	for i := range webhook.MaxMembers {
+		fmt.Fprintf(&indexes, `,"%d":0`, webhook.MaxMembers-i)
+	}
+	for _, bm := range []struct{ name, doc string }{
+		{"deep", fill(size/2, "[") + fill(size/2, "]")},
+		{"surrogates behind a long name", `{"` + fill(size/2, "n") + `":[` + fill(size/2, `"\ud800",`) + `0]}`},
+		{"long names", `{"` + fill(size/2, `\u0000`) + `":1e999,"` + fill(size/2, `\u0000`) + `":1e999}`},
+		{"the same name", `{` + fill(9_999*6, `"a":0,`) + `"b":0}`},
+		{"descending indexes", `{` + indexes.String()[1:] + `}`},
+		{"long numbers", `[` + fill(size, "1."+fill(780, "1234567890")+"e-290,") + `0]`},
+		{"half-way numbers", `[` + fill(size, "9007199254740993.00000000000000000001e-30,") + `0]`},
+		{"empty objects", `[` + fill(size, `{},`) + `0]`},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = webhook.Canonical([]byte(bm.doc), false)
+			}
+		})
 	}
 }

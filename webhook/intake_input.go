@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -80,7 +81,7 @@ func (i Input) Event(now time.Time, apiVersion string) Event {
 	b = append(append(b, `,"created_at":"`...), i.CreatedAt...)
 	b = append(append(b, `","api_version":"`...), i.APIVersion...)
 	b = append(b, `"}`...)
-	e.Body = b[:len(b):len(b)]
+	e.Body = slices.Clip(b)
 	switch {
 	case dataIsProject:
 		e.Context = e.Data()
