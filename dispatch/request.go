@@ -86,7 +86,7 @@ func newHeader(
 	set(headerEvent, ev.Type)
 	set(headerDelivery, d.ID)
 	set(headerAttempt, strconv.Itoa(number))
-	if trigger == webhook.ByTest {
+	if d.Test || trigger == webhook.ByTest {
 		set(headerTest, "true")
 	}
 	sig := r.Signer.Sign(now, ev.ID, ev.Body)

@@ -274,10 +274,14 @@ func (d *Dispatcher) sweepOn(l *lane) {
 	d.mu.Unlock()
 }
 
-// attempt sends a delivery and obeys the verdict.
+// attempt sends a delivery and obeys the verdict. A test event, which the
+// gateway sends by itself, is only seen here after a crash; it is not retried.
 func (d *Dispatcher) attempt(j *job) {
-	delivery := &j.claimed.Delivery
-	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, webhook.BySchedule)
+	delivery, schedule, trigger := &j.claimed.Delivery, j.receiver.Schedule, webhook.BySchedule
+	if delivery.Test {
+		schedule, trigger = nil, webhook.ByTest
+	}
+	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
 	if verdict.Decision == NotMade {
 		d.notMade(j, &a)
 		return
@@ -292,7 +296,7 @@ func (d *Dispatcher) attempt(j *job) {
 		d.observer.Gone(j.lane.webhookID)
 		r.Status, r.Reason = webhook.Failed, reasonGone
 	default:
-		next, again := j.receiver.Schedule.Next(r.Step, d.clock.now(), verdict.RetryAfter)
+		next, again := schedule.Next(r.Step, d.clock.now(), verdict.RetryAfter)
 		r.Status = webhook.Failed
 		if again {
 			// At its expiry it is claimed once more, to fail.
