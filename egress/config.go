@@ -38,8 +38,8 @@ type Config struct {
 
 	// OwnPort reports whether this process listens on a TCP port; such ports of
 	// this machine are never opened. It is asked for each connection to this
-	// machine and must be safe for concurrent use; an error counts as a fault of
-	// the gateway, and nothing is sent. Nil: ListensOn. Where that finds nothing,
+	// machine and must be safe for concurrent use; an error is a fault of the
+	// gateway, and nothing is sent. Nil: ListensOn. Where that finds nothing,
 	// which is everywhere but on Linux, OwnPort must know at least the port of
 	// Caddy's admin API. Tests whose receivers are in their own process set it to
 	// one that says no.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tengineai/webhook-gateway/egress"
@@ -249,4 +250,26 @@ func BenchmarkCheckPublic(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// Listings are shared, yet none may be older than the question.
+func TestOwnPortsAreFoundAtOnceUnderLoad(t *testing.T) {
+	var probes sync.WaitGroup
+	for range 8 {
+		probes.Go(func() {
+			for range 50 {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				own, err := egress.ListensOn(uint16(l.Addr().(*net.TCPAddr).Port))
+				if err != nil || !own {
+					t.Errorf("an open listener is not found: %v", err)
+				}
+				l.Close()
+			}
+		})
+	}
+	probes.Wait()
 }

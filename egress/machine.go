@@ -10,15 +10,15 @@ import (
 )
 
 // addrsFresh is how long the list of this machine's addresses is believed.
-// Ports are looked up each time: a listener opens far more often than an
-// interface gets an address.
+// Ports are listed each time: a listener opens far more often than an interface
+// gets an address.
 const addrsFresh = time.Second
 
 // machine knows what is this machine's own.
 type machine struct {
 	ownPort func(port uint16) (bool, error)
 
-	refresh sync.Mutex // held while the list is read anew
+	refresh sync.Mutex // held while the addresses are read anew
 	addrs   atomic.Pointer[ownAddrs]
 }
 

@@ -8,25 +8,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ListensOn reports whether this process has a TCP listener on port, on any
+// listeningPorts returns the TCP ports that this process listens on, on any
 // address. It asks the kernel about each descriptor of the process, so nothing
 // is missed, whoever opened it: another app in Caddy, a plugin, a parent that
 // passed a socket. The queries only read, so a descriptor that is closed and
 // reused meanwhile does no harm.
-func ListensOn(port uint16) (bool, error) {
+func listeningPorts() ([]uint16, error) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
+	var ports []uint16
 	for _, name := range names {
 		fd, err := strconv.Atoi(name)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		if listening, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); listening == 0 {
 			continue // not a socket, not a listener, or closed by now
@@ -37,16 +38,12 @@ func ListensOn(port uint16) (bool, error) {
 		}
 		switch name := name.(type) {
 		case *unix.SockaddrInet4:
-			if name.Port == int(port) {
-				return true, nil
-			}
+			ports = append(ports, uint16(name.Port))
 		case *unix.SockaddrInet6:
-			if name.Port == int(port) {
-				return true, nil
-			}
+			ports = append(ports, uint16(name.Port))
 		}
 	}
-	return false, nil
+	return ports, nil
 }
 
 // bindWithoutPort lets the kernel choose the local port when it connects and

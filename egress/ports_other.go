@@ -4,8 +4,8 @@ package egress
 
 import "syscall"
 
-// ListensOn knows no listeners here; Config.OwnPort has to.
-func ListensOn(uint16) (bool, error) { return false, nil }
+// listeningPorts finds nothing here; Config.OwnPort has to.
+func listeningPorts() ([]uint16, error) { return nil, nil }
 
 // bindWithoutPort has no equivalent here.
 func bindWithoutPort(syscall.RawConn) {}
