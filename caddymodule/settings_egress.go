@@ -14,9 +14,9 @@ import (
 // What needs no context is checked here, the rest by egress.New.
 func (e *Egress) config() (egress.Config, error) {
 	if e == nil {
-		return egress.Config{OwnPort: ownPort}, nil
+		return egress.Config{OwnPorts: ownPorts}, nil
 	}
-	c := egress.Config{AllowHTTP: e.AllowHTTP, OwnPort: ownPort}
+	c := egress.Config{AllowHTTP: e.AllowHTTP, OwnPorts: ownPorts}
 	var errs []error
 	var err error
 	if c.Sources, err = parseAddresses(e.Source); err != nil {
@@ -57,12 +57,16 @@ func (e *Egress) ranges() ([]egress.Allow, error) {
 	return ranges, nil
 }
 
-// ownPort reports whether this process listens on a port. Where the system does
-// not tell, at least the admin API's default port is known; an "admin" option
-// of the configuration is not seen here.
-func ownPort(port uint16) (bool, error) {
-	if address, err := caddy.ParseNetworkAddress(caddy.DefaultAdminListen); err == nil && uint(port) == address.StartPort {
-		return true, nil
+// ownPorts returns the ports that this process listens on. Where the system
+// does not tell, at least the admin API's default port is known; an "admin"
+// option of the configuration is not seen here.
+func ownPorts() ([]uint16, error) {
+	ports, err := egress.ListeningPorts()
+	if err != nil {
+		return nil, err
 	}
-	return egress.ListensOn(port)
+	if admin, err := caddy.ParseNetworkAddress(caddy.DefaultAdminListen); err == nil {
+		ports = append(ports, uint16(admin.StartPort))
+	}
+	return ports, nil
 }
