@@ -36,14 +36,14 @@ type Config struct {
 	// AllowHTTP permits http:// receivers.
 	AllowHTTP bool
 
-	// OwnPort reports whether this process listens on a TCP port; such ports of
-	// this machine are never opened. It is asked for each connection to this
-	// machine and must be safe for concurrent use; an error is a fault of the
-	// gateway, and nothing is sent. Nil: ListensOn. Where that finds nothing,
-	// which is everywhere but on Linux, OwnPort must know at least the port of
-	// Caddy's admin API. Tests whose receivers are in their own process set it to
-	// one that says no.
-	OwnPort func(port uint16) (bool, error)
+	// OwnPorts returns the TCP ports that this process listens on; at this
+	// machine's addresses they are never opened. It is asked anew for connections
+	// to this machine, one call at a time. An error is a fault of the gateway, and
+	// nothing is sent. Nil: ListeningPorts. Where that finds nothing, which is
+	// everywhere but on Linux, OwnPorts must know at least the port of Caddy's
+	// admin API. Tests whose receivers are in their own process set it to one that
+	// returns none.
+	OwnPorts func() ([]uint16, error)
 
 	// Resolver gives the settings with which receivers' names are resolved; Go's
 	// own resolver does the work in any case. Nil: the system's name servers.

@@ -45,7 +45,7 @@ func New(cfg Config) (*Egress, error) {
 	}
 	e := &Egress{
 		cfg:   cfg,
-		guard: &guard{machine: newMachine(cfg.OwnPort)},
+		guard: &guard{machine: newMachine(cfg.OwnPorts)},
 		names: newResolver(cfg.Resolver),
 	}
 	if cfg.Proxy != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ const addrsFresh = time.Second
 
 // machine knows what is this machine's own.
 type machine struct {
-	ownPort func(port uint16) (bool, error)
+	ports portList
 
 	refresh sync.Mutex // held while the addresses are read anew
 	addrs   atomic.Pointer[ownAddrs]
@@ -31,11 +32,11 @@ type ownAddrs struct {
 	ranges []netip.Prefix
 }
 
-func newMachine(ownPort func(uint16) (bool, error)) *machine {
-	if ownPort == nil {
-		ownPort = ListensOn
+func newMachine(ownPorts func() ([]uint16, error)) *machine {
+	if ownPorts == nil {
+		ownPorts = ListeningPorts
 	}
-	return &machine{ownPort: ownPort}
+	return &machine{ports: portList{list: ownPorts}}
 }
 
 // checkOwnPort refuses a port of this machine that this very process listens
@@ -49,11 +50,11 @@ func (m *machine) checkOwnPort(addr netip.Addr, port uint16) error {
 	if !local {
 		return nil
 	}
-	own, err := m.ownPort(port)
+	ports, err := m.ports.now()
 	if err != nil {
 		return fmt.Errorf("%w: ports: %w", errMachineUnknown, err)
 	}
-	if own {
+	if slices.Contains(ports, port) {
 		return blockedf("a port of this process")
 	}
 	return nil

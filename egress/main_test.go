@@ -32,7 +32,7 @@ const (
 )
 
 // notOurs lets receivers of the test's own process be reached.
-func notOurs(uint16) (bool, error) { return false, nil }
+func notOurs() ([]uint16, error) { return nil, nil }
 
 func allow(prefixes ...string) []egress.Allow {
 	var list []egress.Allow
@@ -44,7 +44,7 @@ func allow(prefixes ...string) []egress.Allow {
 
 // local is a Config for receivers in the test's own process.
 func local() egress.Config {
-	return egress.Config{Allow: allow("127.0.0.0/8", "::1/128"), AllowHTTP: true, OwnPort: notOurs}
+	return egress.Config{Allow: allow("127.0.0.0/8", "::1/128"), AllowHTTP: true, OwnPorts: notOurs}
 }
 
 func mustNew(t testing.TB, cfg egress.Config) *egress.Egress {

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listeningPorts returns the TCP ports that this process listens on, on any
+// ListeningPorts returns the TCP ports that this process listens on, on any
 // address. It asks the kernel about each descriptor of the process, so nothing
 // is missed, whoever opened it: another app in Caddy, a plugin, a parent that
 // passed a socket. The queries only read, so a descriptor that is closed and
 // reused meanwhile does no harm.
-func listeningPorts() ([]uint16, error) {
+func ListeningPorts() ([]uint16, error) {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
 		return nil, err

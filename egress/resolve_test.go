@@ -83,7 +83,7 @@ func TestManyAddressesAreNotAllTried(t *testing.T) {
 	cfg := local()
 	cfg.Resolver = names.resolver()
 	asked := make(chan struct{}, len(many))
-	cfg.OwnPort = func(uint16) (bool, error) { asked <- struct{}{}; return false, nil }
+	cfg.OwnPorts = func() ([]uint16, error) { asked <- struct{}{}; return nil, nil }
 	e := mustNew(t, cfg)
 	_, port, _ := net.SplitHostPort(closedPort(t))
 	post(t, e, "http://many.example.com:"+port+"/").want(t, webhook.Connect, false)

@@ -190,7 +190,7 @@ func FuzzCheckURL(f *testing.F) {
 	}
 	e, err := egress.New(egress.Config{
 		AllowHTTP: true, Allow: allow("10.0.0.0/8", "fd12::/16"),
-		OwnPort: func(port uint16) (bool, error) { return port == 2019, nil },
+		OwnPorts: func() ([]uint16, error) { return []uint16{2019}, nil },
 	})
 	if err != nil {
 		f.Fatal(err)
