@@ -117,7 +117,7 @@ func newEgress(t testing.TB) *egress.Egress {
 	e, err := egress.New(egress.Config{
 		AllowHTTP: true,
 		Allow:     []egress.Allow{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}},
-		OwnPort:   func(uint16) (bool, error) { return false, nil }, // the receivers are in this process
+		OwnPorts:  func() ([]uint16, error) { return nil, nil }, // the receivers are in this process
 	})
 	if err != nil {
 		t.Fatal(err)
