@@ -243,6 +243,37 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 		{"three predicates deep", `any(data.a, any(#, any(#, true)))`, 1, 27, "predicates nest more than 2 deep"},
 		{"byte string", `b"x" == data.x`, 1, 1, "byte strings are not available"},
 		{"computed pattern", `id matches data.pattern`, 1, 4, "must be a string literal"},
+		{"a number matched", `5 matches "5"`, 1, 1, "matches needs a string on its left"},
+		{"types: len() == 1", `len() == 1`, 1, 0, ""},
+		{"types: len(1, 2) == 1", `len(1, 2) == 1`, 1, 0, ""},
+		{"types: trim() == ''", `trim() == ""`, 1, 0, ""},
+		{"types: trim(1) == ''", `trim(1) == ""`, 1, 0, ""},
+		{"types: upper(1) == ''", `upper(1) == ""`, 1, 0, ""},
+		{"types: get(data) == 1", `get(data) == 1`, 1, 0, ""},
+		{"types: get(1, 2) == 1", `get(1, 2) == 1`, 1, 0, ""},
+		{"types: date() == now()", `date() == now()`, 1, 0, ""},
+		{"types: now(1) == now()", `now(1) == now()`, 1, 0, ""},
+		{"types: duration(1) == duration('1s')", `duration(1) == duration("1s")`, 1, 0, ""},
+		{"types: string() == ''", `string() == ""`, 1, 0, ""},
+		{"types: any(1, true)", `any(1, true)`, 1, 0, ""},
+		{"types: any(data.a, 1)", `any(data.a, 1)`, 1, 0, ""},
+		{"types: any(data.a)", `any(data.a)`, 1, 0, ""},
+		{"types: filter(data.a, 'x') == []", `filter(data.a, "x") == []`, 1, 0, ""},
+		{"types: 1 in 5", `1 in 5`, 1, 0, ""},
+		{"types: 'a' in 5", `"a" in 5`, 1, 0, ""},
+		{"types: 1 contains 'a'", `1 contains "a"`, 1, 0, ""},
+		{"types: 1 + 'a' == 1", `1 + "a" == 1`, 1, 0, ""},
+		{"types: true + 1 == 2", `true + 1 == 2`, 1, 0, ""},
+		{"types: -'a' == 1", `-"a" == 1`, 1, 0, ""},
+		{"types: {'a': 1} > 1", `{"a": 1} > 1`, 1, 0, ""},
+		{"types: data > 1", `data > 1`, 1, 0, ""},
+		{"types: data == 1", `data == 1`, 1, 0, ""},
+		{"types: [1] == 'x'", `[1] == "x"`, 1, 0, ""},
+		{"types: 1.5 % 2 == 1", `1.5 % 2 == 1`, 1, 0, ""},
+		{"types: true and 1", `true and 1`, 1, 0, ""},
+		{"types: 1 ? true : false", `1 ? true : false`, 1, 0, ""},
+		{"types: id[data] == 1", `id[data] == 1`, 1, 0, ""},
+		{"types: 5.x == 1", `5.x == 1`, 1, 0, ""},
 		{"bad pattern", `id matches "("`, 1, 12, "no regular expression: missing closing )"},
 		{"pattern too large", `id matches "((a{1,30}){1,30}b)"`, 1, 12, "more than 256 instructions"},
 		{"huge repetition", `id matches "` + strings.Repeat("a{1,1000}", 400) + `"`, 1, 12, "more than 256 instructions"},
@@ -269,6 +300,9 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 				t.Fatalf("Compile: %v, %v; want one problem", rule, err)
 			}
 			got := problems[0]
+			if strings.Contains(got.Error(), "__") && !strings.Contains(tt.text, "__") {
+				t.Errorf("detail %q names what no author wrote", got.Detail)
+			}
 			if !strings.Contains(got.Detail, tt.want) {
 				t.Errorf("detail %q lacks %q", got.Detail, tt.want)
 			}

@@ -1,9 +1,6 @@
 package filter
 
 import (
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -125,8 +122,9 @@ func (x *Index) remove(id string) {
 // from itself only; otherwise the order is arbitrary. found may use the index.
 // An entry that is changed meanwhile is judged as it was or as it is.
 func (x *Index) Match(ev *Event, found func(id string, err error)) {
-	for _, e := range x.candidates(ev) {
-		switch verdict, err := e.Judge(ev); verdict {
+	search := x.search(ev)
+	for _, e := range search.found {
+		switch verdict, err := e.judge(ev, search.unreadable); verdict {
 		case Matches:
 			found(e.ID, nil)
 		case Failed:
@@ -135,182 +133,59 @@ func (x *Index) Match(ev *Event, found func(id string, err error)) {
 	}
 }
 
-// candidates finds the entries whose indexed condition holds. Decoding is done
-// before the lock is taken.
-func (x *Index) candidates(ev *Event) []*indexed {
-	x.decode(ev)
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	var out []*indexed
-	for _, projectID := range []string{webhook.AllProjects, ev.event.ProjectID} {
-		if b := x.projects[projectID]; b != nil {
-			out = b.candidates(ev, out)
-		}
-	}
-	return out
+// search is the walk of one event through the index.
+type search struct {
+	ev *Event
+
+	// found are the entries where the event led.
+	found []*indexed
+
+	// unreadable is true if the event could not be decoded: found has every
+	// entry that would have looked at it then.
+	unreadable bool
 }
 
-// decode decodes what the indexed conditions look at. An entry that is put
-// later may make the walk under the lock decode the rest.
-func (x *Index) decode(ev *Event) {
+// search finds the entries whose place in the index the event leads to.
+// Decoding is done before the lock is taken; an entry that is put in between
+// may make the walk decode the rest.
+func (x *Index) search(ev *Event) *search {
 	for _, name := range x.namesFor(ev) {
-		_, _ = ev.variable(name) // an error shows again where it counts
+		_, _ = ev.variable(name) // an error shows again in the walk
 	}
+	s := &search{ev: ev}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	x.eachGroup(ev, func(g *group) { g.search(s) })
+	return s
 }
 
 func (x *Index) namesFor(ev *Event) []string {
+	var names []string
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	var names []string
-	for _, projectID := range []string{webhook.AllProjects, ev.event.ProjectID} {
+	x.eachGroup(ev, func(g *group) {
+		for name := range g.conditions.children {
+			names = append(names, name)
+		}
+	})
+	return names
+}
+
+// eachGroup visits the groups that may concern the event, those for all
+// projects first. No entry stands in two of them.
+func (x *Index) eachGroup(ev *Event, visit func(*group)) {
+	for _, projectID := range [...]string{webhook.AllProjects, ev.event.ProjectID} {
 		b := x.projects[projectID]
 		if b == nil {
 			continue
 		}
-		for _, g := range b.groupsFor(ev) {
-			for name := range g.conditions.children {
-				names = append(names, name)
+		for _, key := range [...]string{ev.event.Type, ev.noun + ".*", "*", anyType} {
+			if key == "*" && ev.noun == Operational {
+				continue
 			}
-		}
-	}
-	return names
-}
-
-// bucket holds the entries of one project, in groups by what of their events
-// lists they were put under: a type, "noun.*", "*", or anyType.
-type bucket struct {
-	groups map[string]*group
-}
-
-// maxPlaces bounds at how many places of the index one entry stands. An entry
-// with more is put under anyType.
-const maxPlaces = 128
-
-// anyType is the group of entries whose lists are too long to put them under
-// each type. Its candidates are judged by their events lists.
-const anyType = ""
-
-// indexed is an entry and its places.
-type indexed struct {
-	Entry
-	places []place
-}
-
-// place is where an entry stands in a list.
-type place struct {
-	list     *list
-	position int
-}
-
-func (b *bucket) put(e *indexed) {
-	keys := groupKeys(e.Events)
-	condition := b.choose(keys, e.conditions())
-	if len(keys)*max(1, len(condition.Values)) > maxPlaces {
-		keys = []string{anyType}
-		condition = b.choose(keys, e.conditions())
-	}
-	for _, key := range keys {
-		g := b.groups[key]
-		if g == nil {
-			g = newGroup(key)
-			b.groups[key] = g
-		}
-		for _, l := range g.listsFor(condition) {
-			l.add(e)
-		}
-	}
-}
-
-func (e *indexed) conditions() []Condition {
-	if e.Rule == nil {
-		return nil
-	}
-	return e.Rule.conditions
-}
-
-// maxIndexedPath bounds the path of a condition that an entry is indexed by,
-// for each name on it costs memory.
-const maxIndexedPath = 16
-
-// choose picks the condition to index the entry by: the one whose lists are
-// shortest now, so that a value that many entries share is not used where a
-// rarer one will do. The zero Condition stands for none.
-func (b *bucket) choose(keys []string, conditions []Condition) Condition {
-	best, bestLength := Condition{}, -1
-	for _, c := range conditions {
-		if len(c.Path) > maxIndexedPath || slices.Contains(c.Values, nil) {
-			continue // nil also holds for what is absent, which no walk finds
-		}
-		length := 0
-		for _, key := range keys[:min(sample, len(keys))] {
 			if g := b.groups[key]; g != nil {
-				length = max(length, g.longest(c))
+				visit(g)
 			}
 		}
-		if bestLength < 0 || length < bestLength {
-			best, bestLength = c, length
-		}
 	}
-	return best
-}
-
-func (b *bucket) remove(e *indexed) {
-	for _, p := range e.places {
-		p.list.remove(p.position)
-		if p.list.empty() {
-			b.drop(p.list)
-		}
-	}
-}
-
-// drop takes an empty list out of the trie it is in, and the group too if that
-// was all of it.
-func (b *bucket) drop(l *list) {
-	if l.node != nil {
-		l.node.dropValue(l.value)
-	}
-	if l.group.empty() {
-		delete(b.groups, l.group.key)
-	}
-}
-
-func (b *bucket) candidates(ev *Event, out []*indexed) []*indexed {
-	for _, g := range b.groupsFor(ev) {
-		out = g.candidates(ev, out)
-	}
-	return out
-}
-
-// groupsFor gives the groups that an event of this type may concern. No entry
-// stands in two of them.
-func (b *bucket) groupsFor(ev *Event) []*group {
-	var out [4]*group
-	found := out[:0]
-	for _, key := range [...]string{ev.event.Type, ev.noun + ".*", "*", anyType} {
-		if key == "*" && ev.noun == Operational {
-			continue
-		}
-		if g := b.groups[key]; g != nil {
-			found = append(found, g)
-		}
-	}
-	return found
-}
-
-// groupKeys reduces an events list to patterns no two of which mean the same
-// event.
-func groupKeys(events []string) []string {
-	keys := make(map[string]bool, len(events))
-	for _, pattern := range events {
-		keys[pattern] = true
-	}
-	for key := range keys {
-		noun, _, _ := strings.Cut(key, ".")
-		byNoun := noun+".*" != key && keys[noun+".*"]
-		byAll := key != "*" && keys["*"] && noun != Operational
-		if byNoun || byAll {
-			delete(keys, key)
-		}
-	}
-	return slices.Collect(maps.Keys(keys))
 }

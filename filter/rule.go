@@ -85,6 +85,22 @@ func (r *Rule) Match(ev *Event) (bool, error) {
 	return run(r.program, ev)
 }
 
+// without gives the rule less the condition at the position (none if it is
+// negative), or nil if nothing is left.
+func (r *Rule) without(position int) *Rule {
+	if r == nil || position < 0 && len(r.conditions) > 0 {
+		return r
+	}
+	left := &Rule{program: r.program}
+	if position >= 0 {
+		left.conditions = slices.Concat(r.conditions[:position], r.conditions[position+1:])
+	}
+	if left.program == nil && len(left.conditions) == 0 {
+		return nil
+	}
+	return left
+}
+
 // run evaluates a program within the time of the event. Guest programs may
 // panic; that is their error.
 func run(p Program, ev *Event) (matched bool, err error) {
