@@ -87,7 +87,8 @@ type Dispatcher struct {
 	ringsAt  time.Time // when the timekeeper wakes; zero: not by itself
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
-	seeking  int       // workers that were hired and have not yet looked for a turn
+	seeking  int       // workers that were employed and have not yet looked for a turn
+	resting  []worker  // without a token
 	halted   bool      // not started, stopped, or the store failed: nothing is claimed
 }
 
@@ -183,6 +184,10 @@ func (d *Dispatcher) close(started bool) {
 	d.closed.Store(true)
 	d.mu.Lock()
 	d.halted = true
+	for _, w := range d.resting {
+		close(w)
+	}
+	d.resting = nil
 	d.mu.Unlock()
 	if !started {
 		d.cancel(errStopping)

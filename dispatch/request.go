@@ -99,4 +99,6 @@ func newHeader(
 	return h
 }
 
+// newBody returns a body that net/http knows to be in memory: it then goes out in
+// one write with the headers.
 func newBody(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

@@ -33,38 +33,58 @@ type turn struct {
 	now time.Time
 }
 
-// staff hires workers while lanes wait for one. Call it with d.mu held after
+// maxResting is how many workers without work wait for some. A goroutine that
+// rests has grown its stack already; that is a third of what a delivery costs.
+const maxResting = 64
+
+// worker is what a worker that rests is woken with, once; closed, it goes home.
+type worker chan job
+
+// staff employs workers while lanes wait for one. Call it with d.mu held after
 // lanes were arranged.
 func (d *Dispatcher) staff() {
 	for d.seeking < d.ring.waiting && d.busy < d.workers && !d.halted {
 		d.seeking++
 		d.busy++
-		d.running.Add(1)
-		go d.work(job{})
+		d.employ(job{})
 	}
 }
 
-// work is a worker: it holds one worker token, works on j and then takes turns
-// until no lane waits for one.
-func (d *Dispatcher) work(j job) {
+// employ gives j, and a worker token that the caller has taken, to a worker
+// that rests, or to a new one. Call it with d.mu held.
+func (d *Dispatcher) employ(j job) {
+	if last := len(d.resting) - 1; last >= 0 {
+		d.resting[last] <- j
+		d.resting = d.resting[:last]
+		return
+	}
+	d.running.Add(1)
+	go d.work(make(worker, 1), j)
+}
+
+// work is a worker: it works on j, if any, and then takes turns until no lane
+// waits for one. Meanwhile it holds one worker token.
+func (d *Dispatcher) work(w worker, j job) {
 	defer d.running.Done()
-	for more := true; more; j, more = d.seek(j) {
-		if j.lane != nil {
-			d.handle(&j)
+	for awake := true; awake; j, awake = <-w {
+		for more := true; more; j, more = d.seek(w, j) {
+			if j.lane != nil {
+				d.handle(&j)
+			}
 		}
 	}
 }
 
 // seek takes turns until one yields a delivery. It returns false, without the
 // worker token, when no lane waits. last is what the worker has just done.
-func (d *Dispatcher) seek(last job) (job, bool) {
-	hired := last.lane == nil
+func (d *Dispatcher) seek(w worker, last job) (job, bool) {
+	employed := last.lane == nil
 	for {
-		l := d.pick(last, hired)
+		l := d.pick(w, last, employed)
 		if l == nil {
 			return job{}, false
 		}
-		last, hired = job{}, false
+		last, employed = job{}, false
 
 		receiver, state := d.resolve(l.webhookID)
 		t, ok := d.open(job{lane: l, receiver: receiver, state: state})
@@ -72,27 +92,22 @@ func (d *Dispatcher) seek(last job) (job, bool) {
 			continue
 		}
 		claimed, next, err := d.claim(t)
-		d.conclude(t, len(claimed), next, err)
-		if len(claimed) == 0 {
-			continue
+		d.conclude(t, claimed, next, err)
+		if len(claimed) > 0 {
+			t.claimed = &claimed[0]
+			return t.job, true
 		}
-		for i := range claimed[1:] {
-			t.claimed = &claimed[i+1]
-			go d.work(t.job)
-		}
-		t.claimed = &claimed[0]
-		return t.job, true
 	}
 }
 
 // pick leaves the lane of the last job, if any, and returns the lane whose turn
-// it is. It gives the worker token back and returns nil when there is none or
-// there are too many workers.
-func (d *Dispatcher) pick(last job, hired bool) *lane {
+// it is. When there is none, or there are too many workers, it returns nil: the
+// worker token is given back and w rests or goes home.
+func (d *Dispatcher) pick(w worker, last job, employed bool) *lane {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if hired {
+	if employed {
 		d.seeking--
 	}
 	if l := last.lane; l != nil {
@@ -104,12 +119,22 @@ func (d *Dispatcher) pick(last job, hired bool) *lane {
 	}
 	if d.halted || d.busy > d.workers || d.ring.waiting == 0 {
 		d.busy--
+		d.rest(w)
 		return nil
 	}
 	l := d.ring.pop()
 	l.place = turning
 	d.staff()
 	return l
+}
+
+// rest keeps w for later, or sends it home.
+func (d *Dispatcher) rest(w worker) {
+	if d.halted || len(d.resting) == maxResting {
+		close(w)
+		return
+	}
+	d.resting = append(d.resting, w)
 }
 
 // resolve asks for the receiver. A panic there holds the webhook.
@@ -197,19 +222,23 @@ func (d *Dispatcher) claim(t turn) (claimed []queue.Claimed, next time.Time, err
 	})
 }
 
-// conclude ends a turn that claimed n deliveries: it gives back the slots and
-// tokens that were not needed, and keeps one token for the worker itself.
-func (d *Dispatcher) conclude(t turn, n int, next time.Time, err error) {
+// conclude ends a turn: it employs workers for all deliveries but the first,
+// gives back the slots and tokens that were not needed, and keeps one token for
+// the worker itself.
+func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, err error) {
 	if err != nil {
 		d.storeFailed("claim deliveries", t.lane.webhookID, err)
 	}
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := t.lane
+	l, n := t.lane, len(claimed)
 	l.inflight -= t.max - n
 	d.busy -= t.max - max(n, 1)
-	d.running.Add(max(n, 1) - 1) // for those who work on the others
+	for i := 1; i < n; i++ {
+		t.claimed = &claimed[i]
+		d.employ(t.job)
+	}
 	if l.limiter != nil && t.state == Active {
 		l.limiter.ReserveN(now, n)
 	}
