@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -116,7 +117,7 @@ var headersTooLarge = fmt.Sprintf("server response headers exceeded %d bytes; ab
 
 // failure classifies the error that net/http returned for a.
 func (a *attempt) failure(err error, names *resolver) *Error {
-	if a.Err() != nil {
+	if a.Err() != nil || isDeadline(err) {
 		return a.cutShort(err, names)
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
@@ -143,10 +144,16 @@ func (a *attempt) failure(err error, names *resolver) *Error {
 	return e
 }
 
+// isDeadline reports whether a deadline ended an operation. That of a socket
+// may be noticed a moment before the context's, which is the same.
+func isDeadline(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
 // cutShort classifies an attempt whose context ended.
 func (a *attempt) cutShort(err error, names *resolver) *Error {
 	phase := a.current()
-	e := &Error{Outcome: webhook.Timeout, Text: textTimeout, Phase: phase, cause: a.Err()}
+	e := &Error{Outcome: webhook.Timeout, Text: textTimeout, Phase: phase, cause: context.Cause(a)}
 	if errors.Is(a.Err(), context.Canceled) {
 		e.Text, e.GatewayFault = textStopped, true
 		return e

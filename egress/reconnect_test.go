@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -71,6 +72,22 @@ func TestDeadKeptConnectionIsReplacedOnce(t *testing.T) {
 				t.Errorf("%d connections, %d requests; want 2, 3", conns, requests)
 			}
 		})
+	}
+}
+
+func TestDeadKeptTLSConnectionIsReplaced(t *testing.T) {
+	certificate, cfg := tlsServer(t, nil)
+	settings := &tls.Config{Certificates: certificate.TLS.Certificates}
+	m := &moody{second: hangUp, rest: say(keepAlive)}
+	e := mustNew(t, cfg)
+	url := "https://" + rawServer(t, func(c net.Conn) {
+		secure := tls.Server(c, settings)
+		defer secure.Close() // sends bytes, but none of a response
+		m.serve(secure)
+	})
+	post(t, e, url)
+	if r := post(t, e, url); r.status != 200 || !r.trace.Reconnected {
+		t.Errorf("got %d, %+v (%v); want 200 after a reconnect", r.status, r.trace, r.err)
 	}
 }
 
