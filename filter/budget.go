@@ -48,8 +48,8 @@ func (b *budget) charge(steps int) error {
 // read charges for reading a text of n bytes.
 func (b *budget) read(n int) error { return b.charge(1 + n/256) }
 
-// make charges for making a text of n bytes.
-func (b *budget) make(n int) error { return b.charge(1 + n/64) }
+// write charges for making a text of n bytes.
+func (b *budget) write(n int) error { return b.charge(1 + n/64) }
 
 // machine is what one evaluation of an expr program has for itself. It is used
 // again for further programs on the same event.

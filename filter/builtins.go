@@ -32,7 +32,7 @@ func changeCase(name string, change func(string) string) func(*budget, []any) (a
 		if !ok {
 			return nil, fmt.Errorf("%s needs a string, found %s", name, typeName(args[0]))
 		}
-		if err := b.make(3 * len(s)); err != nil {
+		if err := b.write(3 * len(s)); err != nil {
 			return nil, err
 		}
 		return change(s), nil

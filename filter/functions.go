@@ -282,7 +282,7 @@ func add(b *budget, args []any) (any, error) {
 	if n > MaxConcat {
 		return nil, fmt.Errorf("+ makes strings of at most %d bytes", MaxConcat)
 	}
-	if err := b.make(n); err != nil {
+	if err := b.write(n); err != nil {
 		return nil, err
 	}
 	return left + right, nil

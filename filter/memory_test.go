@@ -37,11 +37,11 @@ func TestOneWebhookTakesLittleMemory(t *testing.T) {
 			return entries(fmt.Sprint("data.n", i)+strings.Repeat(".a", filter.MaxPath-2), "1"), ""
 		},
 	}
-	for name, make := range tests {
+	for name, generate := range tests {
 		x := filter.NewIndex()
 		before := heap()
 		for i := range webhooks {
-			filters, text := make(i)
+			filters, text := generate(i)
 			x.Put(filter.Entry{ID: fmt.Sprint(i), ProjectID: "proj_123", Events: []string{"*"}, Rule: mustCompile(t, filters, text)})
 		}
 		each := (heap() - before) / webhooks
