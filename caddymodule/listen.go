@@ -38,9 +38,15 @@ give it as @<file>, as @- to be read from standard input, or as {env.NAME}.
 --status is what every delivery is answered with, after --delay. With
 --status 500 the gateway retries; with --delay 10s its timeout strikes.
 
-The gateway sends to private addresses only if they are allowed. For a receiver
-on this machine put "egress { allow 127.0.0.1 ; allow_http }" into the
-webhook_gateway block, one setting on each line.`,
+The gateway sends to this machine, and without TLS, only if its configuration
+allows it:
+
+	webhook_gateway {
+		egress {
+			allow 127.0.0.1
+			allow_http
+		}
+	}`,
 		Example: `  caddy webhook listen
   caddy webhook listen --listen 127.0.0.1:3001 --secret {env.WEBHOOK_SECRET}
   caddy webhook listen --status 503`,

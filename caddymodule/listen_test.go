@@ -157,7 +157,7 @@ func TestListenPrintsDeliveriesAndVerdicts(t *testing.T) {
 12:00:05.123  POST /other, not a delivery
   body       empty
 
-4 deliveries, 2 verified
+deliveries: 4, verified: 2
 `
 	if diff := cmp.Diff(want, l.stop()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -176,7 +176,7 @@ signatures are not checked: give the webhook's secret with --secret
              webhook-signature not checked
   body       ` + listenBody + `
 
-1 deliveries
+deliveries: 1
 `
 	if diff := cmp.Diff(want, l.stop()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -257,7 +257,7 @@ func TestListenEndsAtOnceWhileItDelays(t *testing.T) {
 			t.Error("a request was answered")
 		}
 	}
-	if !strings.HasSuffix(got, "\n0 deliveries\n") {
+	if !strings.HasSuffix(got, "\ndeliveries: 0\n") {
 		t.Errorf("%q", got)
 	}
 }

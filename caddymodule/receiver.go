@@ -95,10 +95,10 @@ func (r *receiver) printEnd() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.secret == "" {
-		fmt.Fprintf(r.out, "\n%d deliveries\n", r.deliveries)
+		fmt.Fprintf(r.out, "\ndeliveries: %d\n", r.deliveries)
 		return
 	}
-	fmt.Fprintf(r.out, "\n%d deliveries, %d verified\n", r.deliveries, r.verified)
+	fmt.Fprintf(r.out, "\ndeliveries: %d, verified: %d\n", r.deliveries, r.verified)
 }
 
 // print writes one block, with its time and an empty line before it.
