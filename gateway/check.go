@@ -82,7 +82,7 @@ func checkProject(sub *webhook.Subscription) []problem.Item {
 	}
 	return []problem.Item{{
 		Code: problem.InvalidValue, Pointer: pointer,
-		Detail: "A project id has 1 to 128 of the characters A-Z a-z 0-9 _ . : -",
+		Detail: `A project id has 1 to 128 letters, digits or signs out of "_.:-".`,
 	}}
 }
 
@@ -164,7 +164,7 @@ func checkFilters(sub *webhook.Subscription, c CheckContext) []problem.Item {
 	}
 	errs, ok := errors.AsType[filter.Errors](err)
 	if !ok {
-		return []problem.Item{{Code: problem.InvalidFilter, Pointer: "#/filter", Detail: err.Error()}}
+		return []problem.Item{{Code: problem.InvalidFilter, Pointer: "#/filter", Detail: sentence(err.Error())}}
 	}
 	items := make([]problem.Item, 0, len(errs))
 	for _, e := range errs {
@@ -177,7 +177,7 @@ func checkFilters(sub *webhook.Subscription, c CheckContext) []problem.Item {
 func FilterProblem(e *filter.Error) problem.Item {
 	item := problem.Item{
 		Code:    problem.InvalidFilter,
-		Detail:  e.Detail,
+		Detail:  sentence(e.Detail),
 		Pointer: "#/filter",
 		Line:    e.Line,
 		Column:  e.Column,
@@ -201,7 +201,7 @@ func checkSecrets(secrets []webhook.Secret) []problem.Item {
 		}
 		if err := signer.ValidSecret(secret.Value); err != nil {
 			items = append(items, problem.Item{
-				Code: problem.InvalidValue, Pointer: pointer, Detail: sentence(err),
+				Code: problem.InvalidValue, Pointer: pointer, Detail: sentence(err.Error()),
 			})
 			continue
 		}
@@ -262,8 +262,10 @@ func namesOf(catalogue *webhook.Catalogue) filter.Names {
 	return filter.NewNames(names)
 }
 
-// sentence returns an error's text as a sentence.
-func sentence(err error) string {
-	text := err.Error()
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+// sentence makes a sentence of an error's text.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
 }
