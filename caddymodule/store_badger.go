@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/queue/badgerstore"
 )
 
 func init() {
@@ -89,8 +90,8 @@ func (s *StoreBadger) Provision(caddy.Context) error {
 func (s *StoreBadger) StoreKey() string { return s.canonical }
 
 // OpenStore implements StoreOpener.
-func (s *StoreBadger) OpenStore(ctx context.Context, o StoreOptions) (queue.Store, error) {
-	return nil, errors.New("the badger store is not built yet")
+func (s *StoreBadger) OpenStore(_ context.Context, o StoreOptions) (queue.Store, error) {
+	return badgerstore.Open(badgerstore.Options{Dir: s.canonical, Logger: o.Logger, OnCommit: o.OnCommit})
 }
 
 // Interface guards
