@@ -112,6 +112,9 @@ func (g *guard) check(r *rules, addrPort netip.AddrPort) error {
 	}
 	// Last, because it costs system calls: only what the ranges let through can
 	// be refused here.
+	if inner, ok := embedded(addr); ok {
+		addr = inner
+	}
 	return g.machine.checkOwnPort(addr, addrPort.Port())
 }
 

@@ -158,6 +158,7 @@ func ownAddresses(t *testing.T) []netip.Addr {
 	list := []netip.Addr{
 		netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("127.9.9.9"), netip.MustParseAddr("::1"),
 		netip.MustParseAddr("::ffff:127.0.0.1"), netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("::"),
+		netip.MustParseAddr("64:ff9b::127.0.0.1"), netip.MustParseAddr("2002:7f00:1::1"),
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {

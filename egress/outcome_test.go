@@ -2,6 +2,8 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -86,5 +89,48 @@ func TestPanicWhileDialingIsAFailedAttempt(t *testing.T) {
 	}
 	if _, err := tr.dial(context.Background(), "127.0.0.1:1", false); err == nil {
 		t.Error("dialled outside of an attempt")
+	}
+}
+
+func TestCertificateTroubleIsExplainedForPublicReceiversOnly(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{x509.UnknownAuthorityError{}, "authority"},
+		{x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"inside.corp"}}, Host: "h"}, "the name in the URL"},
+		{x509.CertificateInvalidError{Reason: x509.Expired}, "expired"},
+		{x509.CertificateInvalidError{Reason: x509.CANotAuthorizedForThisName}, "not valid"},
+		{syscall.ECONNRESET, textTLS},
+	} {
+		a := newAttempt(t.Context())
+		public := a.tlsError(&tls.CertificateVerificationError{Err: c.err}, &conn{})
+		if !strings.Contains(public.Text, c.want) || strings.Contains(public.Text, "inside") {
+			t.Errorf("%T: text %q, want %q in it", c.err, public.Text, c.want)
+		}
+		if internal := a.tlsError(c.err, &conn{internal: true}); internal.Text != textTLS {
+			t.Errorf("%T: an internal receiver's text is %q", c.err, internal.Text)
+		}
+	}
+}
+
+func TestMachineKnowsItsFamilies(t *testing.T) {
+	m := newMachine(nil)
+	m.addrs.Store(&ownAddrs{readAt: time.Now().Add(time.Hour), single: map[netip.Addr]struct{}{
+		netip.MustParseAddr("10.0.0.1"): {}, netip.MustParseAddr("::1"): {}, netip.MustParseAddr("fe80::1"): {},
+	}})
+	if !m.sends(true) || m.sends(false) {
+		t.Errorf("sends IPv4 %v, IPv6 %v; want true, false", m.sends(true), m.sends(false))
+	}
+}
+
+func TestPhasesHaveNames(t *testing.T) {
+	for p := PhaseStart; p <= PhaseDone; p++ {
+		if p.String() == "unknown" || p.String() == "" {
+			t.Errorf("phase %d has no name", p)
+		}
+	}
+	if got := Phase(99).String(); got != "unknown" {
+		t.Errorf("got %q", got)
 	}
 }
