@@ -23,7 +23,7 @@ import (
 // newListenCommand makes "caddy webhook listen".
 func newListenCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "listen [--listen <addr>] [--secret <secret>] [--status <code>] [--delay <duration>]",
+		Use:   "listen [--listen <addr>] [--secret <secret>] [--status <code>] [--fail-first <n>] [--delay <duration>]",
 		Short: "Runs a receiver that prints deliveries and verifies their signatures",
 		Long: `
 Runs a small receiver to try webhooks with. It prints each delivery as it
@@ -36,7 +36,8 @@ this machine can see the arguments of a command; to keep the secret from them
 give it as @<file>, as @- to be read from standard input, or as {env.NAME}.
 
 --status is what every delivery is answered with, after --delay. With
---status 500 the gateway retries; with --delay 10s its timeout strikes.
+--status 500 the gateway retries; with --delay 10s its timeout strikes. With
+--fail-first 2 the first two requests are answered 503, so that a retry succeeds.
 
 The gateway sends to this machine, and without TLS, only if its configuration
 allows it:
@@ -56,12 +57,13 @@ allows it:
 	cmd.Flags().StringP("listen", "l", "127.0.0.1:3000", "The TCP address to listen on")
 	cmd.Flags().StringP("secret", "s", "", "The webhook's secret, or @file, @- or {env.NAME}")
 	cmd.Flags().Int("status", http.StatusOK, "The status to answer with, 200 to 599")
+	cmd.Flags().Int("fail-first", 0, "How many requests to answer with 503 before --status")
 	cmd.Flags().String("delay", "0s", "How long to wait before answering")
 	return cmd
 }
 
 func cmdListen(fl caddycmd.Flags) (int, error) {
-	r := &receiver{out: os.Stdout, now: time.Now, status: fl.Int("status")}
+	r := &receiver{out: os.Stdout, now: time.Now, status: fl.Int("status"), failures: max(0, fl.Int("fail-first"))}
 	var err error
 	if fl.Changed("secret") {
 		if r.secret, err = readSecret(fl.String("secret"), os.Stdin); err != nil {

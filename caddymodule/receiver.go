@@ -39,6 +39,7 @@ type receiver struct {
 	delay  time.Duration
 
 	mu         sync.Mutex // makes one request one block of output
+	failures   int        // how many of the next requests are answered 503
 	deliveries int
 	verified   int
 }
@@ -60,7 +61,18 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !r.wait(req) {
 		panic(http.ErrAbortHandler) // cuts the connection; net/http logs nothing
 	}
-	w.WriteHeader(r.status)
+	w.WriteHeader(r.answer())
+}
+
+// answer returns the status of the next answer.
+func (r *receiver) answer() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failures > 0 {
+		r.failures--
+		return http.StatusServiceUnavailable
+	}
+	return r.status
 }
 
 // wait waits for the delay. It returns false if there is nobody to answer any
