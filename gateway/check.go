@@ -264,8 +264,8 @@ func namesOf(catalogue *webhook.Catalogue) filter.Names {
 
 // sentence makes a sentence of an error's text.
 func sentence(text string) string {
-	if text == "" {
-		return ""
+	if text != "" && text[0] >= 'a' && text[0] <= 'z' {
+		text = string(text[0]-'a'+'A') + text[1:]
 	}
-	return strings.ToUpper(text[:1]) + strings.TrimSuffix(text[1:], ".") + "."
+	return strings.TrimSuffix(text, ".") + "."
 }
