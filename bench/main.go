@@ -86,18 +86,21 @@ func run(ctx context.Context, p plan) error {
 		return err
 	}
 
-	var proxyRates, gatewayRates []float64
+	var proxyRates, gatewayRates, proxyCPU, gatewayCPU []float64
 	for i := range p.rounds {
-		proxyRate, err := b.throughput(ctx, b.proxyURL)
+		proxyRate, cpu, err := b.throughput(ctx, b.proxy, b.proxyURL)
 		if err != nil {
 			return fmt.Errorf("proxy, round %d: %w", i+1, err)
 		}
+		proxyCPU = append(proxyCPU, cpu)
 		b.profileFirst(i)
-		gatewayRate, err := b.throughput(ctx, b.gatewayURL)
+		gatewayRate, cpu, err := b.throughput(ctx, b.gateway, b.gatewayURL)
 		if err != nil {
 			return fmt.Errorf("gateway, round %d: %w", i+1, err)
 		}
-		fmt.Fprintf(os.Stderr, "round %d: proxy %.0f/s, gateway %.0f/s, ratio %.2f\n", i+1, proxyRate, gatewayRate, gatewayRate/proxyRate)
+		fmt.Fprintf(os.Stderr, "round %d: proxy %.0f/s, gateway %.0f/s, ratio %.2f, processor time %.0f and %.0f µs\n",
+			i+1, proxyRate, gatewayRate, gatewayRate/proxyRate, proxyCPU[i], gatewayCPU[i])
+		gatewayCPU = append(gatewayCPU, cpu)
 		proxyRates, gatewayRates = append(proxyRates, proxyRate), append(gatewayRates, gatewayRate)
 	}
 
@@ -132,6 +135,7 @@ func run(ctx context.Context, p plan) error {
 	}
 	row(fmt.Sprintf("events/s end to end, %d connections, %d bytes", p.connections, p.size), "%.0f",
 		median(proxyRates), median(gatewayRates))
+	row("processor time of that, µs per event", "%.0f", median(proxyCPU), median(gatewayCPU))
 	row(fmt.Sprintf("latency at %d events/s, median, ms", p.latencyRate), "%.2f",
 		median(pick(proxyLatencies, p50)), median(pick(gatewayLatencies, p50)))
 	row(fmt.Sprintf("latency at %d events/s, 99th percentile, ms", p.latencyRate), "%.2f",
@@ -210,9 +214,18 @@ func (b *bench) stop() {
 }
 
 // throughput returns how many events a second arrive at the receiver when they
-// are published as fast as the connections take them.
-func (b *bench) throughput(ctx context.Context, url string) (float64, error) {
-	return b.send(ctx, url, b.events, 0)
+// are published as fast as the connections take them, and how many microseconds
+// of processor time p took for each.
+func (b *bench) throughput(ctx context.Context, p *process, url string) (rate, cpu float64, err error) {
+	before, err := p.cpuTime()
+	if err != nil {
+		return 0, 0, err
+	}
+	if rate, err = b.send(ctx, url, b.events, 0); err != nil {
+		return 0, 0, err
+	}
+	after, err := p.cpuTime()
+	return rate, float64((after - before).Microseconds()) / float64(b.events), err
 }
 
 // latency publishes at a steady, low rate and returns how long events take to

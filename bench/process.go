@@ -114,6 +114,29 @@ func (p *process) residentMemory() (float64, error) {
 	return 0, fmt.Errorf("memory of %s: not told by the system", p.name)
 }
 
+// cpuTime returns the processor time the process has used, of user and kernel
+// (proc(5), stat: utime and stime, in ticks of 10 ms).
+func (p *process) cpuTime() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("processor time of %s: %w", p.name, err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest) // from the third field on
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("processor time of %s: not told by the system", p.name)
+	}
+	var ticks int64
+	for _, field := range fields[11:13] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("processor time of %s: %w", p.name, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond, nil
+}
+
 // write writes a file into the directory of the benchmark.
 func (b *bench) write(name, text string) (string, error) {
 	path := filepath.Join(b.dir, name)
