@@ -49,9 +49,6 @@ func (b *budget) extend(d time.Duration) {
 // spent says whether the time was used up.
 func (b *budget) spent() bool { return errors.Is(context.Cause(b.Context), errSpent) }
 
-// over says whether the deadline has passed, noticed or not.
-func (b *budget) over() bool { return !time.Now().Before(b.deadline) }
-
 // end releases what the budget holds, and whatever still waits for it.
 func (b *budget) end() {
 	b.timer.Stop()

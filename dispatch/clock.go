@@ -9,9 +9,9 @@ import (
 // forward, at once, and never goes back: when the wall clock does, it goes on
 // steadily from where it was. It is safe for concurrent use.
 type clock struct {
-	wall  func() time.Time
-	began time.Time // with a monotonic reading
-	epoch time.Time // the wall clock at began
+	wall  func() time.Time // nil: time.Now
+	began time.Time        // with a monotonic reading
+	epoch time.Time        // the wall clock at began
 
 	// lead is how far the clock has got ahead of epoch and the time that
 	// passed since, in nanoseconds.
@@ -19,12 +19,23 @@ type clock struct {
 }
 
 func newClock(wall func() time.Time) *clock {
-	return &clock{wall: wall, began: time.Now(), epoch: wall().Round(0)}
+	c := &clock{wall: wall, began: time.Now()}
+	c.epoch = c.read(c.began)
+	return c
+}
+
+// read returns the wall clock, without a monotonic reading, at now.
+func (c *clock) read(now time.Time) time.Time {
+	if c.wall != nil {
+		now = c.wall()
+	}
+	return now.Round(0)
 }
 
 func (c *clock) now() time.Time {
-	steady := c.epoch.Add(time.Since(c.began))
-	ahead := int64(c.wall().Round(0).Sub(steady))
+	now := time.Now()
+	steady := c.epoch.Add(now.Sub(c.began))
+	ahead := int64(c.read(now).Sub(steady))
 	for {
 		lead := c.lead.Load()
 		if ahead <= lead {

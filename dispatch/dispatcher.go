@@ -115,11 +115,7 @@ func New(o Options) *Dispatcher {
 	if d.observer == nil {
 		d.observer = nobody{}
 	}
-	wall := o.Clock
-	if wall == nil {
-		wall = time.Now
-	}
-	d.clock = newClock(wall)
+	d.clock = newClock(o.Clock)
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	return d
 }

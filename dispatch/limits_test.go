@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,6 +170,49 @@ func TestRateLimitSurvivesIdleTimeReloadAndClockJump(t *testing.T) {
 		synctest.Wait()
 		if n := tr.count(); n != 3 {
 			t.Errorf("%d attempts after the limit was lifted, want 3", n)
+		}
+	})
+}
+
+func TestWhatHasNoWorkIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.start()
+		defer w.stop()
+		for i := range 100 {
+			id := fmt.Sprintf("wh_%d", i)
+			w.hooks.add(id, fmt.Sprintf("proj_%d", i%7), status(200))
+			if i == 0 {
+				w.hooks.change(id, func(s *webhook.Subscription) { s.Rate = webhook.Rate{N: 1, Per: time.Hour} })
+			}
+			w.publish(id, 1)
+		}
+		w.publish("wh_unknown", 10)
+		synctest.Wait()
+		if lanes, projects := w.d.Remembered(); lanes != 1 || projects != 1 {
+			t.Errorf("%d lanes and %d projects are remembered, want the one whose rate limit is used up", lanes, projects)
+		}
+		time.Sleep(time.Hour + time.Second)
+		synctest.Wait()
+		if lanes, projects := w.d.Remembered(); lanes != 0 || projects != 0 {
+			t.Errorf("%d lanes and %d projects are remembered, want none", lanes, projects)
+		}
+	})
+}
+
+func TestABacklogWeighsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hooks.add("wh_1", "proj_1", hang)
+		w.publish("wh_1", 20_000)
+		w.start()
+		defer w.stop()
+		synctest.Wait()
+		if n := w.store.claimedNow(); n != 16 {
+			t.Errorf("%d deliveries are claimed, want the 16 in flight", n)
+		}
+		if lanes, _ := w.d.Remembered(); lanes != 1 {
+			t.Errorf("%d lanes, want 1", lanes)
 		}
 	})
 }

@@ -88,7 +88,7 @@ func (s *Sender) Send(
 	a.Duration = time.Since(began)
 	a.SourceIP, a.RemoteIP = trace.SourceIP, trace.RemoteIP
 	if err != nil {
-		return failed(ctx, a, b, err)
+		return failed(ctx, a, err)
 	}
 	defer resp.Body.Close()
 
@@ -101,7 +101,7 @@ func (s *Sender) Send(
 }
 
 // failed classifies an attempt that brought no response.
-func failed(ctx context.Context, a webhook.Attempt, b *budget, err error) (webhook.Attempt, Verdict) {
+func failed(ctx context.Context, a webhook.Attempt, err error) (webhook.Attempt, Verdict) {
 	var fault bool
 	a.Outcome, a.Error, fault = egress.Classify(err)
 	switch {
@@ -110,9 +110,6 @@ func failed(ctx context.Context, a webhook.Attempt, b *budget, err error) (webho
 		return a, Verdict{Decision: NotMade}
 	case fault:
 		return a, Verdict{Decision: NotMade}
-	case a.Outcome != webhook.Timeout && b.over():
-		// A dialer noticed the deadline before the budget did.
-		a.Outcome, a.Error, _ = egress.Classify(context.DeadlineExceeded)
 	}
 	return a, Verdict{}
 }

@@ -3,13 +3,11 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/queue"
-	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // maxClaim is how many deliveries are claimed in one turn at most. It bounds
@@ -27,10 +25,9 @@ type job struct {
 
 // turn is a lane's turn to claim.
 type turn struct {
-	job // without a delivery
-	max int
-	due time.Time // the lane's, to restore if the claim fails
-	now time.Time
+	job               // without a delivery
+	due     time.Time // the lane's, to restore if the claim fails
+	request queue.ClaimRequest
 }
 
 // maxResting is how many workers without work wait for some. A goroutine that
@@ -175,14 +172,21 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	}
 
 	n := min(l.most(now), maxClaim, d.fairShare())
-	l.sweepAt = now.Add(sweepEvery) // unless this turn finds something
-	t := turn{job: j, max: n, due: l.due, now: l.claimTime(now)}
+	at := l.claimTime(now)
+	t := turn{job: j, due: l.due, request: queue.ClaimRequest{
+		WebhookID: l.webhookID,
+		Owner:     d.owner,
+		Max:       n,
+		Now:       at,
+		Until:     l.claimUntil(at),
+	}}
 	l.due = time.Time{}
-	if !t.now.Before(l.lapse) {
+	if !at.Before(l.lapse) {
 		l.lapse = time.Time{}
 	}
+	l.sweepAt = now.Add(sweepEvery) // unless this turn finds something
+	l.claimedAt = at
 	l.inflight += n
-	l.claimedAt = t.now
 	d.busy += n - 1
 	return t, true
 }
@@ -213,13 +217,7 @@ func (d *Dispatcher) claim(t turn) (claimed []queue.Claimed, next time.Time, err
 			claimed, err = nil, errors.New("claim panicked")
 		}
 	}()
-	return d.store.Claim(context.Background(), queue.ClaimRequest{
-		WebhookID: t.lane.webhookID,
-		Owner:     d.owner,
-		Max:       t.max,
-		Now:       t.now,
-		Until:     t.lane.claimUntil(t.now),
-	})
+	return d.store.Claim(context.Background(), t.request)
 }
 
 // conclude ends a turn: it employs workers for all deliveries but the first,
@@ -233,8 +231,8 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l, n := t.lane, len(claimed)
-	l.inflight -= t.max - n
-	d.busy -= t.max - max(n, 1)
+	l.inflight -= t.request.Max - n
+	d.busy -= t.request.Max - max(n, 1)
 	for i := 1; i < n; i++ {
 		t.claimed = &claimed[i]
 		d.employ(t.job)
@@ -250,177 +248,4 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	l.place = idle
 	d.arrange(l, now)
 	d.staff()
-}
-
-// handle brings one delivery to an outcome and has it recorded. The lane slot
-// and the worker token are still held when it returns.
-func (d *Dispatcher) handle(j *job) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.logPanic("handling a delivery panicked", j.lane.webhookID, p)
-			d.lapse(j)
-		}
-	}()
-	delivery := &j.claimed.Delivery
-	switch {
-	case d.closed.Load():
-		d.release(j, delivery.NextAttemptAt)
-	case j.state == Unknown:
-		d.settle(j, queue.Result{Status: webhook.Cancelled, Step: delivery.Step})
-	case j.state == Disabled:
-		d.settle(j, queue.Result{Status: webhook.Skipped, Step: delivery.Step, Reason: disabledReason(j.receiver)})
-	case !d.clock.now().Before(d.expiry(j)):
-		d.settle(j, queue.Result{Status: webhook.Failed, Step: delivery.Step, Reason: reasonExpired})
-		d.sweepOn(j.lane)
-	case j.state == Held:
-		d.release(j, delivery.NextAttemptAt)
-	default:
-		d.attempt(j)
-	}
-}
-
-// Reasons that the Dispatcher gives.
-const (
-	reasonExpired  = "expired"
-	reasonGone     = "gone"
-	reasonDisabled = "disabled"
-)
-
-func disabledReason(r *Receiver) string {
-	if r == nil || r.Subscription.DisabledReason == "" {
-		return reasonDisabled
-	}
-	return r.Subscription.DisabledReason
-}
-
-// expiry returns when a delivery that is still pending fails.
-func (d *Dispatcher) expiry(j *job) time.Time { return j.claimed.Event.ReceivedAt.Add(d.maxAge) }
-
-// sweepOn looks for more that has expired, if the webhook is held.
-func (d *Dispatcher) sweepOn(l *lane) {
-	d.mu.Lock()
-	l.sweepAt = time.Time{}
-	d.mu.Unlock()
-}
-
-// attempt sends a delivery and obeys the verdict. A test event, which the
-// gateway sends by itself, is only seen here after a crash; it is not retried.
-func (d *Dispatcher) attempt(j *job) {
-	delivery, schedule, trigger := &j.claimed.Delivery, j.receiver.Schedule, webhook.BySchedule
-	if delivery.Test {
-		schedule, trigger = nil, webhook.ByTest
-	}
-	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
-	if verdict.Decision == NotMade {
-		d.notMade(j, &a)
-		return
-	}
-	j.made = true
-
-	r := queue.Result{Attempt: &a, Step: delivery.Step + 1}
-	switch verdict.Decision {
-	case Delivered:
-		r.Status = webhook.Delivered
-	case Gone:
-		d.observer.Gone(j.lane.webhookID)
-		r.Status, r.Reason = webhook.Failed, reasonGone
-	default:
-		next, again := schedule.Next(r.Step, d.clock.now(), verdict.RetryAfter)
-		r.Status = webhook.Failed
-		if again {
-			// At its expiry it is claimed once more, to fail.
-			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expiry(j))
-		}
-	}
-	d.settle(j, r)
-}
-
-func earliest(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// notMade gives a delivery back that the gateway itself could not send.
-func (d *Dispatcher) notMade(j *job, a *webhook.Attempt) {
-	d.observer.NotMade(j.lane.webhookID, a)
-	if d.ctx.Err() != nil {
-		d.release(j, j.claimed.Delivery.NextAttemptAt)
-		return
-	}
-	d.log.Warn("the gateway could not make an attempt",
-		zap.String("webhook", j.lane.webhookID),
-		zap.String("delivery", j.claimed.Delivery.ID),
-		zap.String("outcome", string(a.Outcome)),
-		zap.String("error", a.Error))
-	now := d.clock.now()
-	d.mu.Lock()
-	until := j.lane.fault(now)
-	d.mu.Unlock()
-	d.release(j, until)
-}
-
-// settle records the outcome of a delivery.
-func (d *Dispatcher) settle(j *job, r queue.Result) {
-	claim := j.claimed.Claim
-	if err := d.store.Finish(context.Background(), claim, r); err != nil {
-		d.unrecorded("record the outcome", j, err)
-		return
-	}
-	d.observer.Settled(Report{
-		Event:    j.claimed.Event,
-		Delivery: &j.claimed.Delivery,
-		Attempt:  r.Attempt,
-		Status:   r.Status,
-		Reason:   r.Reason,
-		Latency:  d.clock.now().Sub(j.claimed.Event.ReceivedAt),
-	})
-}
-
-// release gives a delivery back as it was.
-func (d *Dispatcher) release(j *job, due time.Time) {
-	if err := d.store.Release(context.Background(), j.claimed.Claim, due); err != nil {
-		d.unrecorded("release a claim", j, err)
-	}
-}
-
-// unrecorded deals with an outcome that the store did not take. The delivery is
-// due again when its claim ends; a receiver may then get it twice.
-func (d *Dispatcher) unrecorded(doing string, j *job, err error) {
-	if errors.Is(err, queue.ErrClaimLost) {
-		d.log.Warn("claim was lost",
-			zap.String("webhook", j.lane.webhookID),
-			zap.String("delivery", j.claimed.Delivery.ID))
-		d.observer.ClaimLost(j.lane.webhookID)
-		return
-	}
-	d.storeFailed(doing, j.lane.webhookID, err)
-	d.lapse(j)
-}
-
-// lapse notes that the claim of j was not ended and will run out by itself.
-func (d *Dispatcher) lapse(j *job) {
-	d.mu.Lock()
-	j.lane.lapse = latest(j.lane.lapse, j.claimed.Claim.Until)
-	d.mu.Unlock()
-}
-
-// storeFailed logs an error of the store. One that will not pass ends claiming.
-func (d *Dispatcher) storeFailed(doing, webhookID string, err error) {
-	if !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrUnavailable) {
-		d.log.Error("store failed", zap.String("doing", doing), zap.String("webhook", webhookID), zap.Error(err))
-		return
-	}
-	d.mu.Lock()
-	first := !d.halted
-	d.halted = true
-	d.mu.Unlock()
-	if first {
-		d.log.Error("the store is gone, sending stops", zap.String("doing", doing), zap.Error(err))
-	}
-}
-
-func (d *Dispatcher) logPanic(msg, webhookID string, p any) {
-	d.log.Error(msg, zap.String("webhook", webhookID), zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
 }
