@@ -98,9 +98,9 @@ func run(ctx context.Context, p plan) error {
 		if err != nil {
 			return fmt.Errorf("gateway, round %d: %w", i+1, err)
 		}
+		gatewayCPU = append(gatewayCPU, cpu)
 		fmt.Fprintf(os.Stderr, "round %d: proxy %.0f/s, gateway %.0f/s, ratio %.2f, processor time %.0f and %.0f µs\n",
 			i+1, proxyRate, gatewayRate, gatewayRate/proxyRate, proxyCPU[i], gatewayCPU[i])
-		gatewayCPU = append(gatewayCPU, cpu)
 		proxyRates, gatewayRates = append(proxyRates, proxyRate), append(gatewayRates, gatewayRate)
 	}
 
