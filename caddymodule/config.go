@@ -33,8 +33,8 @@ type App struct {
 	// its owner only.
 	SecretsKey string `json:"secrets_key,omitempty"`
 
-	// The `api_version` of events that bring none: 1 to 64 visible ASCII
-	// characters.
+	// The `api_version` of events that bring none: 1 to 64 of the characters
+	// `A-Z a-z 0-9 . _ -`.
 	// Default: `2021-09-01`.
 	APIVersion string `json:"api_version,omitempty"`
 
