@@ -250,11 +250,11 @@ func TestTheTimeForTheBodyIsBesideTheTimeout(t *testing.T) {
 	t.Parallel()
 	s := serveRaw(t, func(s *rawServer, head, body string, c net.Conn) bool {
 		says("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")(s, head, body, c)
-		time.Sleep(400 * time.Millisecond) // longer than the timeout, shorter than a second
+		time.Sleep(600 * time.Millisecond) // longer than the timeout, shorter than a second
 		return says("late")(s, head, body, c)
 	})
 	r := newReceiver(t, s.addr)
-	r.Timeout = 200 * time.Millisecond
+	r.Timeout = 500 * time.Millisecond
 	a, v := send(t, r)
 	if v.Decision != dispatch.Delivered || string(a.ResponseBody) != "late" || a.ResponseTruncated {
 		t.Errorf("decision %d, body %q, truncated %v, want the whole body", v.Decision, a.ResponseBody, a.ResponseTruncated)
