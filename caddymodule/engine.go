@@ -18,6 +18,7 @@ var engines = caddy.NewUsagePool()
 
 // engine is a gateway that generations of the configuration share.
 type engine struct {
+	key     string // in engines
 	gateway *gateway.Gateway
 	logs    *relay
 	closing sync.Once
@@ -28,8 +29,9 @@ type engine struct {
 // openEngine returns the engine of a store, opening it if no generation has.
 // Who gets one without an error gives it back by releaseEngine, once.
 func openEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*engine, error) {
-	value, _, err := engines.LoadOrNew(opener.StoreKey(), func() (caddy.Destructor, error) {
-		return newEngine(ctx, opener, logger)
+	key := opener.StoreKey()
+	value, _, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return newEngine(ctx, key, opener, logger)
 	})
 	if err != nil {
 		return nil, err
@@ -37,9 +39,9 @@ func openEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*e
 	return value.(*engine), nil
 }
 
-func newEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*engine, error) {
+func newEngine(ctx context.Context, key string, opener StoreOpener, logger *zap.Logger) (*engine, error) {
 	logs := newRelay(logger.Core())
-	stable := zap.New(logs)
+	stable := zap.New(logs).Named(appName)
 	store, err := opener.OpenStore(ctx, StoreOptions{Logger: stable.Named("store"), OnCommit: metrics.storeCommitted})
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -58,12 +60,12 @@ func newEngine(ctx context.Context, opener StoreOpener, logger *zap.Logger) (*en
 		_ = store.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("open gateway: %w", err)
 	}
-	return &engine{gateway: gw, logs: logs, closed: make(chan struct{})}, nil
+	return &engine{key: key, gateway: gw, logs: logs, closed: make(chan struct{})}, nil
 }
 
 // releaseEngine gives an engine back; the last one to do so closes it.
-func releaseEngine(opener StoreOpener) error {
-	_, err := engines.Delete(opener.StoreKey())
+func releaseEngine(e *engine) error {
+	_, err := engines.Delete(e.key)
 	return err
 }
 
