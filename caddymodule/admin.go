@@ -8,6 +8,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -19,9 +20,9 @@ func init() {
 // Admin adds the gateway's routes to Caddy's admin API, for operators:
 //
 //   - GET /webhook_gateway/status: the state of the gateway as JSON.
-type Admin struct {
-	app *App // nil when the configuration has no gateway
-}
+//
+// Every Caddy with this module in it has these routes.
+type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
 func (Admin) CaddyModule() caddy.ModuleInfo {
@@ -31,26 +32,34 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision finds the app. A configuration without one is no error: every
-// Caddy with this module in it has these routes.
-func (a *Admin) Provision(ctx caddy.Context) error {
-	app, err := ctx.AppIfConfigured("webhook_gateway")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	a.app = app.(*App)
-	return nil
-}
-
 // Routes implements caddy.AdminRouter.
 func (a *Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{{
 		Pattern: "/webhook_gateway/status",
 		Handler: caddy.AdminHandlerFunc(a.status),
 	}}
+}
+
+// gateway returns the gateway of the configuration in force. It is looked up
+// for each request, because the routes are not tied to a configuration: Caddy
+// goes on with the admin server of one that it refused to start.
+func (*Admin) gateway() (*gateway.Gateway, error) {
+	active := caddy.ActiveContext()
+	if active.Context == nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("Caddy is starting or stopping")}
+	}
+	app, err := active.AppIfConfigured(appName)
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the configuration has no webhook_gateway")}
+	}
+	if err != nil {
+		return nil, err
+	}
+	gw := app.(*App).life.serving.Load()
+	if gw == nil || gw.Closing() {
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the gateway is stopping")}
+	}
+	return gw, nil
 }
 
 // Status is the answer of GET /webhook_gateway/status.
@@ -78,14 +87,12 @@ type Status struct {
 
 func (a *Admin) status(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("use GET")}
 	}
-	if a.app == nil {
-		return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the configuration has no webhook_gateway")}
-	}
-	gw, err := a.app.gateway(r.Context())
+	gw, err := a.gateway()
 	if err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: err}
+		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return json.NewEncoder(w).Encode(statusOf(gw.Stats()))
@@ -113,7 +120,4 @@ func statusOf(s queue.Stats) Status {
 }
 
 // Interface guards
-var (
-	_ caddy.Provisioner = (*Admin)(nil)
-	_ caddy.AdminRouter = (*Admin)(nil)
-)
+var _ caddy.AdminRouter = (*Admin)(nil)

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -41,6 +42,7 @@ type lifecycle struct {
 	// engine is set by Start while this instance holds it in the pool.
 	engine     *engine
 	generation *gateway.Generation
+	stopLogs   func() // ends the engine's logging to logger; nil before Start
 
 	// serving is what handlers use; nil until Start has put the settings in
 	// force. It stays after Cleanup: an old handler may still publish into an
@@ -98,7 +100,7 @@ func (a *App) drain(e *engine) {
 			a.life.logger.Error("panic while stopping", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	_ = e.close() // Stop waits for it and tells its error
+	_ = e.close() // Cleanup waits for it and tells its error
 }
 
 // Start opens the store, unless an older configuration has it open, and puts
@@ -114,7 +116,7 @@ func (a *App) Start() error {
 	if err != nil {
 		return fmt.Errorf("apply settings: %w", err)
 	}
-	e.logs.point(l.logger.Core())
+	l.stopLogs = e.logs.add(l.logger.Core())
 	l.serving.Store(e.gateway)
 	close(l.ready)
 	l.logger.Info("webhook gateway is ready",
@@ -123,18 +125,17 @@ func (a *App) Start() error {
 	return nil
 }
 
-// Stop returns at once on a reload: the engine goes on under the new
-// configuration. When the process exits it waits until the attempts in flight
-// have ended or were cancelled, and the store is closed.
-func (a *App) Stop() error {
-	if e := a.life.engine; e != nil && caddy.Exiting() {
-		return e.close()
-	}
-	return nil
-}
+// Stop returns at once. On a reload the engine goes on under the new
+// configuration. When the process exits the engine has been draining since
+// Caddy's "stopping" event, and Cleanup waits for its end: Caddy stops one app
+// after the other, so waiting here could keep the HTTP server from stopping
+// meanwhile.
+func (a *App) Stop() error { return nil }
 
-// Cleanup gives back what Start took. Caddy calls it also when Provision or
-// Start has failed, and when Stop was never called.
+// Cleanup gives back what Start took. Whoever is the last to do so waits until
+// the attempts in flight have ended or were cut short, and the store is closed.
+// Caddy calls it also when Provision or Start has failed, and when Stop was
+// never called.
 func (a *App) Cleanup() error {
 	l := &a.life
 	var errs []error
@@ -148,8 +149,11 @@ func (a *App) Cleanup() error {
 		case l.settings != nil:
 			l.settings.Egress.Close()
 		}
+		if l.stopLogs != nil {
+			l.stopLogs()
+		}
 		if l.engine != nil {
-			errs = append(errs, releaseEngine(l.opener))
+			errs = append(errs, releaseEngine(l.engine))
 			l.engine = nil
 		}
 	})
@@ -166,10 +170,16 @@ func (a *App) gateway(ctx context.Context) (*gateway.Gateway, error) {
 	case <-a.life.ready:
 		return a.life.serving.Load(), nil
 	case <-a.life.gone:
-		return nil, problem.New(problem.Unavailable, "This configuration was never put in force. Send the request again.")
+		return nil, notReady("This configuration was never put in force. Send the request again.")
 	case <-ctx.Done():
-		return nil, problem.New(problem.Unavailable, "The gateway is starting. Send the request again.")
+		return nil, notReady("The gateway is starting. Send the request again.")
 	}
+}
+
+func notReady(detail string) error {
+	e := problem.New(problem.Unavailable, detail)
+	e.RetryAfter = time.Second
+	return e
 }
 
 // Interface guards

@@ -44,7 +44,8 @@ func (h *Ingest) Provision(ctx caddy.Context) error {
 // itself.
 func (h *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	if err := h.serve(w, r); err != nil {
-		h.refuse(w, r, err)
+		h.note(r, err)
+		refuse(w, r, err)
 	}
 	return nil
 }
@@ -145,8 +146,9 @@ func (h *Ingest) publishOne(w http.ResponseWriter, r *http.Request, gw *gateway.
 		return err
 	}
 	res := results[0]
-	if res.Err != nil {
-		return res.Err
+	if res.Err != nil { // Publish has counted it
+		refuse(w, r, res.Err)
+		return nil
 	}
 	noteEvent(r.Context(), res.ID)
 
@@ -235,15 +237,25 @@ func batchStatus(results []batchResult) int {
 	}
 }
 
-// refuse answers with a problem, and logs it where it is the gateway's fault.
-func (h *Ingest) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	e := problem.From(err)
-	switch {
-	case e.Status() >= http.StatusInternalServerError && e.Code != problem.Loop:
-		h.life.app.life.logger.Error("events were not taken", zap.Error(err))
+// note logs a request that is not answered as it should be, and counts one that
+// was refused.
+func (h *Ingest) note(r *http.Request, err error) {
+	log := h.life.app.life.logger
+	switch problem.From(err).Code {
+	case problem.Internal:
+		log.Error("events were not taken", zap.Error(err))
+	case problem.Unavailable, problem.DiskFull:
+		if r.Context().Err() == nil { // the client still waits
+			log.Warn("events were not taken", zap.Error(err))
+		}
 	default:
 		metrics.EventPublished(gateway.Rejected)
 	}
+}
+
+// refuse answers with a problem.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e := problem.From(err)
 	if e.Code == problem.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="webhook gateway"`)
 	}

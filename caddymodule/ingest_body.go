@@ -42,7 +42,7 @@ func formOf(h http.Header) (form, error) {
 	}
 	switch mediaType {
 	case "application/json":
-		if h.Get("Ce-Specversion") != "" {
+		if webhook.IsBinaryCloudEvent(h) {
 			return formBinaryCloudEvent, nil
 		}
 		return formJSON, nil

@@ -121,6 +121,7 @@ func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
 	g.install()
 	if !g.started {
 		if err := g.dispatcher.Start(); err != nil {
+			g.generations = nil
 			return nil, fmt.Errorf("start dispatcher: %w", err)
 		}
 		g.janitor.start(g)
@@ -184,7 +185,8 @@ func (g *Gateway) Close() error {
 	g.janitor.stop()
 	var errs []error
 	if err := g.dispatcher.Stop(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("stop dispatcher: %w", err))
+		g.log.Warn("attempts in flight were cut short; they are made again at the next start",
+			zap.Duration("drain_timeout", drain))
 	}
 	if gen := g.current.Load(); gen != nil {
 		gen.settings.Egress.Close()
@@ -194,6 +196,9 @@ func (g *Gateway) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// Closing says whether the gateway has begun to close, or is closed.
+func (g *Gateway) Closing() bool { return g.closing.Load() }
 
 // Stats returns the state of the store.
 func (g *Gateway) Stats() queue.Stats { return g.store.Stats() }
@@ -209,11 +214,8 @@ func (g *Gateway) Settings() *Settings {
 	return nil
 }
 
-// generation returns the generation in force, or why there is none to use.
+// generation returns the generation in force, or why there is none.
 func (g *Gateway) generation() (*Generation, error) {
-	if g.closing.Load() {
-		return nil, unavailable("The gateway is stopping. Send the request again with the same ids.")
-	}
 	gen := g.current.Load()
 	if gen == nil {
 		return nil, unavailable("The gateway is starting. Send the request again.")
@@ -228,15 +230,21 @@ func unavailable(detail string) *problem.Error {
 	return e
 }
 
+func stopping() *problem.Error {
+	return unavailable("The gateway is stopping. Send the request again with the same ids.")
+}
+
 // storeProblem tells a client what a store's error means for its request.
 func storeProblem(err error) error {
 	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return unavailable("The request ended too soon. Whether the events were taken is unknown: send it again with the same ids.")
 	case errors.Is(err, queue.ErrFull):
 		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
 		e.RetryAfter = 30 * time.Second
 		return e
 	case errors.Is(err, queue.ErrClosed):
-		return unavailable("The gateway is stopping. Send the request again with the same ids.")
+		return stopping()
 	case errors.Is(err, queue.ErrUnavailable):
 		e := unavailable("The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids.")
 		e.RetryAfter = 5 * time.Second

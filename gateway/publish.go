@@ -25,17 +25,18 @@ type Published struct {
 // all; the results are in the order of inputs (contract section 2).
 //
 // An error is for the whole call and means that nothing was taken, except that
-// after a failure of the store nobody knows; it can be shown to the client
-// (package problem).
+// after a failure of the store or the end of ctx nobody knows; it can be shown
+// to the client (package problem).
 func (g *Gateway) Publish(ctx context.Context, inputs []webhook.Input) ([]Published, error) {
 	gen, err := g.generation()
 	if err != nil {
 		return nil, err
 	}
-	if g.store.Backlog("") >= gen.settings.MaxPending {
-		e := problem.New(problem.BacklogFull, "As many deliveries are pending as the gateway may hold (max_pending). Send the request again later.")
-		e.RetryAfter = 10 * time.Second
-		return nil, e
+	if g.Closing() {
+		return nil, stopping()
+	}
+	if err := g.checkRoom(ctx, gen, inputs); err != nil {
+		return nil, err
 	}
 
 	now := g.now()
@@ -60,6 +61,26 @@ func (g *Gateway) Publish(ctx context.Context, inputs []webhook.Input) ([]Publis
 		g.observer.EventPublished(results[i].Result)
 	}
 	return results, nil
+}
+
+// checkRoom refuses events while as many deliveries are pending as there may
+// be. Repeats of stored events add none and are answered all the same.
+func (g *Gateway) checkRoom(ctx context.Context, gen *Generation, inputs []webhook.Input) error {
+	if g.store.Backlog("") < gen.settings.MaxPending {
+		return nil
+	}
+	for i := range inputs {
+		repeat, err := g.known(ctx, inputs[i].ProjectID, inputs[i].ID)
+		if err != nil {
+			return storeProblem(err)
+		}
+		if !repeat {
+			e := problem.New(problem.BacklogFull, "As many deliveries are pending as the gateway may hold (max_pending). Send the request again later.")
+			e.RetryAfter = 10 * time.Second
+			return e
+		}
+	}
+	return nil
 }
 
 // judge turns a store's receipt into the answer for one event.

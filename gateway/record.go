@@ -128,6 +128,9 @@ func (g *Gateway) disable(webhookID, reason string) {
 
 // known says whether an event is stored under a project and id.
 func (g *Gateway) known(ctx context.Context, projectID, eventID string) (bool, error) {
+	if eventID == "" {
+		return false, nil
+	}
 	_, err := g.store.Event(ctx, projectID, eventID)
 	if errors.Is(err, queue.ErrNotFound) {
 		return false, nil
