@@ -12,8 +12,8 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// handle brings one delivery to an outcome and has it recorded. The lane slot
-// and the worker token are still held when it returns.
+// handle brings one delivery to an outcome and has it recorded. The worker
+// token is still held when it returns.
 func (d *Dispatcher) handle(j *job) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -92,7 +92,21 @@ func (d *Dispatcher) attempt(j *job) {
 			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expiry(j))
 		}
 	}
+	d.vacate(j)
 	d.settle(j, r)
+}
+
+// vacate gives the lane its slot back as soon as the receiver is done. The worker
+// token stays until the outcome is on disk, so that the outcomes that a kill can
+// lose are at most as many as there are workers.
+func (d *Dispatcher) vacate(j *job) {
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	j.answered = true
+	j.lane.answered++
+	d.arrange(j.lane, now)
+	d.staff()
 }
 
 func earliest(a, b time.Time) time.Time {

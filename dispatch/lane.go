@@ -40,6 +40,7 @@ type lane struct {
 	longest     time.Duration // the longest wait between two attempts
 
 	inflight  int       // deliveries that are claimed
+	answered  int       // those of them that the receiver is done with
 	claimedAt time.Time // when the latest of them were, by the clock the store saw
 
 	limiter *rate.Limiter // nil: no rate limit
@@ -107,7 +108,7 @@ func (l *lane) slots() int {
 	if l.faults > 0 {
 		return 1 - l.inflight
 	}
-	return l.concurrency - l.inflight
+	return l.concurrency - (l.inflight - l.answered)
 }
 
 // most returns how many deliveries the lane may claim in the turn that it has.

@@ -21,6 +21,7 @@ type job struct {
 	state    State
 	claimed  *queue.Claimed
 	made     bool // an attempt was made
+	answered bool // the lane has its slot back
 }
 
 // turn is a lane's turn to claim.
@@ -109,6 +110,9 @@ func (d *Dispatcher) pick(w worker, last job, employed bool) *lane {
 	}
 	if l := last.lane; l != nil {
 		l.inflight--
+		if last.answered {
+			l.answered--
+		}
 		if last.made {
 			l.faults = 0
 		}
