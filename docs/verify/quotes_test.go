@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +30,29 @@ func TestTheGuideShowsTheReceiversThatAreTested(t *testing.T) {
 	for name := range receivers {
 		if !shown[name] {
 			t.Errorf("docs/receivers.md does not show %s", name)
+		}
+	}
+}
+
+// excerpt matches a code block that shows a part of a file.
+var excerpt = regexp.MustCompile("(?s)\\(docs/verify/([^)]+)\\)\\):\n\n```[a-z]+\n(.*?)```\n")
+
+func TestTheReadmeShowsPartsOfThem(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	excerpts := excerpt.FindAllStringSubmatch(string(readme), -1)
+	if len(excerpts) != 3 {
+		t.Errorf("README.md shows %d excerpts, want one each for Node, Python and Go", len(excerpts))
+	}
+	for _, e := range excerpts {
+		name, code := e[1], e[2]
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Errorf("README.md shows %s: %v", name, err)
+		} else if !strings.Contains(string(file), code) {
+			t.Errorf("README.md shows lines that docs/verify/%s does not have", name)
 		}
 	}
 }
