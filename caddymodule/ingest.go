@@ -259,9 +259,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == problem.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="webhook gateway"`)
 	}
-	if r.ProtoMajor == 1 && e.Code == problem.TooLarge {
-		w.Header().Set("Connection", "close") // the rest of the body is not worth reading
-	}
+	leaveBody(w, r, e)
 	problem.Write(w, e)
 }
 

@@ -158,6 +158,22 @@ func bodyProblem(err error, limit int64) error {
 	return problem.New(problem.BadRequest, "The body did not arrive whole.")
 }
 
+// leaveBody deals with what is left of the body of a request that is refused.
+// A client that asks before it sends (Expect: 100-continue) is told at once.
+// Others often read no answer before they have sent everything, and would see
+// a broken connection instead of it, so a good part of what is too large is
+// read away; beyond that net/http closes the connection.
+func leaveBody(w http.ResponseWriter, r *http.Request, e *problem.Error) {
+	switch {
+	case r.ProtoMajor == 1 && r.Header.Get("Expect") != "":
+		w.Header().Set("Connection", "close")
+	case e.Code == problem.TooLarge:
+		_, _ = io.CopyN(io.Discard, r.Body, readAway) // whatever comes
+	}
+}
+
+const readAway = 8 << 20
+
 func tooLarge(limit int64) error {
 	return problem.New(problem.TooLarge, fmt.Sprintf("The body is larger than %s. Send less data in one request.",
 		strings.ReplaceAll(humanize.IBytes(uint64(limit)), " ", "")))

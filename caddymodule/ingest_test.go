@@ -1,0 +1,369 @@
+package caddymodule_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// newIngestServer returns a server with keys of several kinds, whose ingest
+// takes events of up to 1000 bytes and batches of up to 3 events and 5000 bytes.
+func newIngestServer(t *testing.T) *server {
+	s := newServer(t)
+	s.load(config{
+		settings: webhookTo("one", "project.created") + `
+			api_key reader ` + otherKey + `
+			api_key acme a-key-for-the-project-acme-only {
+				scope ingest
+				projects acme
+			}`,
+		ingest: "max_size 1000\nmax_batch 3\nmax_batch_size 5000",
+	})
+	return s
+}
+
+// problemOf reads a problem document's code and those of its errors.
+func problemOf(t *testing.T, body string) (code string, items []string) {
+	t.Helper()
+	var doc struct {
+		Code   string
+		Errors []struct{ Code string }
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatalf("%q is no problem document: %v", body, err)
+	}
+	for _, e := range doc.Errors {
+		items = append(items, e.Code)
+	}
+	return doc.Code, items
+}
+
+// TestIngestOrderOfJudgement sends requests with several faults and takes away
+// one after the other: the first that is left is told (contract section 2).
+func TestIngestOrderOfJudgement(t *testing.T) {
+	s := newIngestServer(t)
+	s.wantAnswer(`{"id":"used","type":"project.updated","data":{"id":"p"}}`, 202, `{"id":"used","deliveries":0,"duplicate":false}`)
+
+	method, body := "PUT", strings.Repeat("{", 2000)
+	header := map[string]string{
+		"Authorization": "Bearer not-a-key-of-this-gateway", "X-Tengine-Delivery": "dlv_1", "Content-Type": "text/plain",
+	}
+	for _, step := range []struct {
+		status int
+		code   string
+		mend   func()
+	}{
+		{405, "method_not_allowed", func() { method = "POST" }},
+		{401, "unauthorized", func() { header["Authorization"] = "Bearer " + otherKey }},
+		{403, "scope_missing", func() { header["Authorization"] = "Bearer " + ingestKey }},
+		{508, "loop", func() { delete(header, "X-Tengine-Delivery") }},
+		{415, "unsupported_media_type", func() { header["Content-Type"] = "application/json" }},
+		{413, "too_large", func() { body = "{" }},
+		{400, "bad_request", func() { body = `{"id":"used","type":"no","data":{"id":"p"}}` }},
+		{422, "invalid", func() { body = `{"id":"used","type":"project.deleted","data":{"id":"p"}}` }},
+		{409, "id_conflict", func() { body = `{"id":"free","type":"project.deleted","data":{"id":"p"}}` }},
+	} {
+		var pairs []string
+		for name, value := range header {
+			pairs = append(pairs, name, value)
+		}
+		got, err := s.do(method, "http://site/events", strings.NewReader(body), pairs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, _ := problemOf(t, got.body); got.status != step.status || code != step.code {
+			t.Errorf("got %d %s, want %d %s", got.status, code, step.status, step.code)
+		}
+		if got := got.header.Get("Content-Type"); got != "application/problem+json" {
+			t.Errorf("%d: content type %q", step.status, got)
+		}
+		step.mend()
+	}
+	if got := s.publish(body); got.status != 202 {
+		t.Errorf("without a fault: %d %s", got.status, got.body)
+	}
+}
+
+func TestIngestTakesOnlyPost(t *testing.T) {
+	s := newIngestServer(t)
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"} {
+		got, err := s.do(method, "http://site/events", nil, "Authorization", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.status != 405 || got.header.Get("Allow") != "POST" {
+			t.Errorf("%s: %d, Allow %q; want 405, POST", method, got.status, got.header.Get("Allow"))
+		}
+	}
+}
+
+func TestIngestAsksForAKey(t *testing.T) {
+	s := newIngestServer(t)
+	for _, authorization := range []string{
+		"", "Bearer", "Bearer ", "Basic " + ingestKey, ingestKey, "Bearer" + ingestKey, "Bearer " + ingestKey + "x", "Bearer a b",
+	} {
+		got := s.publish(createdEvent, "Authorization", authorization)
+		if want := `Bearer realm="webhook gateway"`; got.status != 401 || got.header.Get("WWW-Authenticate") != want {
+			t.Errorf("%q: %d, WWW-Authenticate %q; want 401, %s", authorization, got.status, got.header.Get("WWW-Authenticate"), want)
+		}
+	}
+	for _, authorization := range []string{"bearer " + ingestKey, "BEARER  " + ingestKey} {
+		if got := s.publish(createdEvent, "Authorization", authorization); got.status != 202 {
+			t.Errorf("%q: %d %s, want 202", authorization, got.status, got.body)
+		}
+	}
+}
+
+func TestKeyPublishesForItsProjectsOnly(t *testing.T) {
+	s := newIngestServer(t)
+	const key = "Bearer a-key-for-the-project-acme-only"
+	if got := s.publish(`{"type":"project.created","data":{"id":"acme"}}`, "Authorization", key); got.status != 202 {
+		t.Errorf("its project: %d %s", got.status, got.body)
+	}
+	got := s.publish(`{"type":"project.created","data":{"id":"other"}}`, "Authorization", key)
+	if code, _ := problemOf(t, got.body); got.status != 403 || code != "project_not_allowed" {
+		t.Errorf("another project: %d %s, want 403", got.status, got.body)
+	}
+
+	got = s.publish(`[{"id":"b1","type":"project.created","data":{"id":"other"}},{"id":"b2","type":"project.created","data":{"id":"acme"}}]`,
+		"Authorization", key)
+	if got.status != 207 {
+		t.Errorf("batch: %d %s, want 207", got.status, got.body)
+	}
+	want := []string{"b1 rejected project_not_allowed", "b2 accepted "}
+	if diff := cmp.Diff(want, resultsOf(t, got.body)); diff != "" {
+		t.Errorf("batch (-want +got)\n%s", diff)
+	}
+	// What was refused was not stored.
+	s.wantAnswer(`{"id":"b1","type":"project.updated","data":{"id":"other"}}`, 202, `{"id":"b1","deliveries":0,"duplicate":false}`)
+}
+
+// resultsOf returns id, status and error code of each result of a batch.
+func resultsOf(t *testing.T, body string) []string {
+	t.Helper()
+	var doc struct {
+		Results []struct {
+			ID, Status string
+			Error      struct{ Code string }
+		}
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatalf("%q: %v", body, err)
+	}
+	var results []string
+	for _, r := range doc.Results {
+		results = append(results, r.ID+" "+r.Status+" "+r.Error.Code)
+	}
+	return results
+}
+
+// TestIngestAnswers compares whole answers: they are part of the contract.
+func TestIngestAnswers(t *testing.T) {
+	s := newIngestServer(t)
+	const (
+		jsonType  = "application/json"
+		lines     = "application/x-ndjson"
+		cloud     = "application/cloudevents+json"
+		cloudMany = "application/cloudevents-batch+json"
+
+		event      = `{"id":"a1","type":"project.created","data":{"id":"p"}}`
+		attributes = `"specversion":"1.0","source":"/s","type":"project.created","data":{"id":"p"}`
+	)
+	for _, tt := range []struct {
+		name, mediaType, body string
+		header                []string
+		status                int
+		want                  string
+	}{
+		{"one", jsonType, event, nil, 202, `{"id":"a1","deliveries":1,"duplicate":false}`},
+		{"repeat", jsonType + "; charset=UTF-8", "\n\t " + event + " \n", nil, 202, `{"id":"a1","deliveries":1,"duplicate":true}`},
+		{"batch taken", jsonType, `[` + event + `,{"id":"a2","type":"project.updated","data":{"id":"p"}}]`, nil, 202,
+			`{"results":[{"id":"a1","status":"duplicate","deliveries":1},{"id":"a2","status":"accepted","deliveries":0}]}`},
+		{"batch of repeats", jsonType, `[` + event + `,` + event + `]`, nil, 202,
+			`{"results":[{"id":"a1","status":"duplicate","deliveries":1},{"id":"a1","status":"duplicate","deliveries":1}]}`},
+		{"batch in part", jsonType, `[{"id":"a1","type":"project.deleted","data":{"id":"p"}},` + event + `]`, nil, 207,
+			`{"results":[{"id":"a1","status":"rejected","deliveries":0,"error":{"type":"https://github.com/tengineai/webhook-gateway/problems/id_conflict",` +
+				`"title":"The event id was used with other content","status":409,"detail":"An event with this id and other content was taken before. ` +
+				`Give the new event an id of its own.","code":"id_conflict"}},{"id":"a1","status":"duplicate","deliveries":1}]}`},
+		{"empty batch", jsonType, `[]`, nil, 202, `{"results":[]}`},
+		{"lines", lines, event + "\n\n" + `{"id":"a3","type":"project.updated","data":{"id":"p"}}`, nil, 202,
+			`{"results":[{"id":"a1","status":"duplicate","deliveries":1},{"id":"a3","status":"accepted","deliveries":0}]}`},
+		{"one line is a batch", lines, event, nil, 202, `{"results":[{"id":"a1","status":"duplicate","deliveries":1}]}`},
+		{"CloudEvent", cloud, `{"id":"c1",` + attributes + `}`, nil, 202, `{"id":"c1","deliveries":1,"duplicate":false}`},
+		{"CloudEvents", cloudMany, `[{"id":"c1",` + attributes + `}]`, nil, 202, `{"results":[{"id":"c1","status":"duplicate","deliveries":1}]}`},
+		{"binary CloudEvent", jsonType, `{"id":"p"}`,
+			[]string{"ce-specversion", "1.0", "ce-id", "c1", "ce-type", "project.created", "ce-source", "/s"}, 202,
+			`{"id":"c1","deliveries":1,"duplicate":true}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := s.publish(tt.body, append([]string{"Content-Type", tt.mediaType}, tt.header...)...)
+			if got.status != tt.status || got.body != tt.want+"\n" {
+				t.Errorf("got %d %s\nwant %d %s", got.status, got.body, tt.status, tt.want)
+			}
+			if got := got.header.Get("Content-Type"); got != "application/json" {
+				t.Errorf("content type %q", got)
+			}
+		})
+	}
+}
+
+// TestIngestRefuses sends what is refused as a whole.
+func TestIngestRefuses(t *testing.T) {
+	s := newIngestServer(t)
+	const jsonType = "application/json"
+	long := strings.Repeat("x", 1000)
+	for _, tt := range []struct {
+		name, body string
+		header     []string
+		status     int
+		code       string
+		item       string
+	}{
+		{"no content type", createdEvent, []string{"Content-Type", ""}, 415, "unsupported_media_type", ""},
+		{"malformed content type", createdEvent, []string{"Content-Type", "application/json; charset"}, 415, "unsupported_media_type", ""},
+		{"charset", createdEvent, []string{"Content-Type", jsonType + "; charset=iso-8859-1"}, 415, "unsupported_media_type", ""},
+		{"identity", createdEvent, []string{"Content-Encoding", "identity"}, 415, "unsupported_media_type", ""},
+		{"event too large", `{"type":"project.created","data":{"id":"` + long + `"}}`, nil, 413, "too_large", ""},
+		{"too many events", `[` + createdEvent + strings.Repeat(","+createdEvent, 3) + `]`, nil, 413, "too_large", ""},
+		{"too many lines", strings.Repeat(createdEvent+"\n", 4), []string{"Content-Type", "application/x-ndjson"}, 413, "too_large", ""},
+		{"batch too large", `["` + strings.Repeat(long, 6) + `"]`, nil, 413, "too_large", ""},
+		{"lines too large", strings.Repeat("\n", 6000), []string{"Content-Type", "application/x-ndjson"}, 413, "too_large", ""},
+		{"white space before an event", strings.Repeat(" ", 2000) + createdEvent, nil, 413, "too_large", ""},
+		{"nothing but white space", strings.Repeat(" ", 900), nil, 400, "bad_request", "malformed_json"},
+		{"empty", "", nil, 400, "bad_request", "malformed_json"},
+		{"byte order mark", "\ufeff" + createdEvent, nil, 400, "bad_request", "malformed_json"},
+		{"byte order mark before an array", "\ufeff[" + createdEvent + "]", nil, 400, "bad_request", "malformed_json"},
+		{"two events", createdEvent + createdEvent, nil, 400, "bad_request", "malformed_json"},
+		{"syntax in a batch", `[` + createdEvent + `,{]`, nil, 400, "bad_request", "malformed_json"},
+		{"syntax in a line", createdEvent + "\n{", []string{"Content-Type", "application/x-ndjson"}, 400, "bad_request", "malformed_json"},
+		{"not an object", `"text"`, nil, 422, "invalid", "wrong_type"},
+		{"a CloudEvent of another version", `{"id":"p"}`, []string{"ce-specversion", "2.0", "ce-id", "x", "ce-type", "project.created", "ce-source", "/"}, 422, "invalid", ""},
+		{"a CloudEvent without a version", `{"id":"p"}`, []string{"ce-id", "x", "ce-type", "project.created", "ce-source", "/"}, 422, "invalid", ""},
+		{"an array as a CloudEvent", `[]`, []string{"Content-Type", "application/cloudevents+json"}, 422, "invalid", "wrong_type"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, chunked := range []bool{false, true} {
+				var body io.Reader = strings.NewReader(tt.body)
+				if chunked {
+					body = struct{ io.Reader }{body} // of unknown length
+				}
+				got, err := s.do("POST", "http://site/events", body, tt.header...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				code, items := problemOf(t, got.body)
+				if got.status != tt.status || code != tt.code {
+					t.Errorf("chunked %t: got %d %s, want %d %s", chunked, got.status, got.body, tt.status, tt.code)
+				}
+				if tt.item != "" && (len(items) == 0 || items[0] != tt.item) {
+					t.Errorf("chunked %t: items %v, want %s", chunked, items, tt.item)
+				}
+			}
+		})
+	}
+	if n := s.deliveries("a")["pending"]; n != 0 {
+		t.Errorf("refused requests left %d deliveries", n)
+	}
+}
+
+// TestBatchRefusedEntirelyIs422 has a fault in every event of a batch.
+func TestBatchRefusedEntirelyIs422(t *testing.T) {
+	s := newIngestServer(t)
+	got := s.publish(`[{"id":"x1","type":"project.exploded","data":{"id":"p"}},7]`)
+	if got.status != 422 {
+		t.Errorf("got %d %s, want 422", got.status, got.body)
+	}
+	if diff := cmp.Diff([]string{"x1 rejected invalid", " rejected invalid"}, resultsOf(t, got.body)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// TestIngestTakesABodyThatComesSlowly sends an event byte by byte.
+func TestIngestTakesABodyThatComesSlowly(t *testing.T) {
+	s := newIngestServer(t)
+	conn := s.dial()
+	fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		ingestKey, len(createdEvent))
+	for i := range createdEvent {
+		if _, err := io.WriteString(conn, createdEvent[i:i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := readStatus(t, conn); got != 202 {
+		t.Errorf("got %d, want 202", got)
+	}
+}
+
+// TestIngestRefusesBeforeTheBodyIsSent expects the answer to a request whose
+// body never comes: the headers say enough.
+func TestIngestRefusesBeforeTheBodyIsSent(t *testing.T) {
+	s := newIngestServer(t)
+	for name, tt := range map[string]struct {
+		key    string
+		length int
+		status int
+	}{
+		"no key":    {"wrong", 100, 401},
+		"too large": {ingestKey, 5001, 413},
+	} {
+		conn := s.dial()
+		fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+			tt.key, tt.length)
+		if got := readStatus(t, conn); got != tt.status {
+			t.Errorf("%s: got %d, want %d", name, got, tt.status)
+		}
+	}
+}
+
+// TestIngestAnswersWhoReadsAfterSending sends far too much without reading
+// meanwhile, as many clients do: they get the answer, not a broken connection.
+func TestIngestAnswersWhoReadsAfterSending(t *testing.T) {
+	s := newIngestServer(t)
+	const length = 6 << 20
+	conn := s.dial()
+	fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		ingestKey, length)
+	if _, err := conn.Write(make([]byte, length)); err != nil {
+		t.Fatal(err)
+	}
+	if got := readStatus(t, conn); got != 413 {
+		t.Errorf("got %d, want 413", got)
+	}
+}
+
+func TestIngestTellsOfABodyThatBreaksOff(t *testing.T) {
+	s := newIngestServer(t)
+	conn := s.dial()
+	fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n", ingestKey)
+	if got := readStatus(t, conn); got != 400 {
+		t.Errorf("got %d, want 400", got)
+	}
+}
+
+// dial connects to the site.
+func (s *server) dial() net.Conn {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.addresses["site"])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func readStatus(t *testing.T, conn net.Conn) int {
+	t.Helper()
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
