@@ -19,8 +19,8 @@ import (
 type Config struct {
 	// Caddyfile is the configuration. Required. Caddy replaces {$ADMIN} by a
 	// free loopback address for the admin API ({$ADMIN_PORT}: its port),
-	// {$SITE} by one for a site, {$STORE} by a directory for the store. The
-	// first two must be used.
+	// {$SITE} by one for a site ({$SITE_PORT}: its port), {$STORE} by a
+	// directory for the store. The first two must be used.
 	Caddyfile string
 
 	// Dir is where everything is that the process writes: its store, Caddy's
@@ -109,11 +109,15 @@ func (g *Gateway) environment() []string {
 		"XDG_DATA_HOME=" + g.path("data"),
 		"XDG_CONFIG_HOME=" + g.path("config"),
 		"ADMIN=" + g.admin,
-		"ADMIN_PORT=" + g.admin[strings.LastIndexByte(g.admin, ':')+1:],
+		"ADMIN_PORT=" + port(g.admin),
 		"SITE=" + g.site,
+		"SITE_PORT=" + port(g.site),
 		"STORE=" + g.path("store"),
 	}
 }
+
+// port returns the port of a host:port.
+func port(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 
 func (g *Gateway) awaitAdmin(t testing.TB) {
 	t.Helper()
