@@ -72,9 +72,9 @@ type Store interface {
 	Publish(ctx context.Context, pubs []Publication) ([]Receipt, error)
 
 	// Claim takes up to r.Max due deliveries of one webhook for r.Owner, until
-	// r.Until. Nobody else is given them before that. It returns fewer, or
-	// none, when fewer are due. First attempts and retries take turns, each
-	// oldest first. A delivery whose record is damaged is never returned: it
+	// r.Until. Nobody else is given them before that. It returns none only when
+	// none is due, and fewer than are due only if next is not after r.Now.
+	// First attempts and retries take turns, each oldest first. A delivery whose record is damaged is never returned: it
 	// ends as Corrupt.
 	//
 	// next is the earliest time at which another delivery of the webhook can

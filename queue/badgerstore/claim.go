@@ -34,6 +34,8 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 		switch {
 		case err != nil:
 			return nil, time.Time{}, fmt.Errorf("claim for webhook %s: %w", r.WebhookID, err)
+		case len(out) > 0 && waiting && (next.IsZero() || next.After(r.Now)):
+			return out, r.Now, nil // ask again for those about to be recorded
 		case len(out) > 0:
 			return out, next, nil
 		case len(grips) > 0:

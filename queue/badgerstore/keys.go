@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	badger "github.com/dgraph-io/badger/v4"
 	"github.com/oklog/ulid/v2"
 
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -243,3 +244,10 @@ func keyOfContext(projectID string) []byte {
 }
 
 var metaKey = []byte{prefixMeta}
+
+// over returns the options to iterate over the keys with a prefix. Values are
+// in the same place as the keys, so that there is nothing to prefetch; Badger
+// would start a goroutine for each.
+func over(prefix []byte) badger.IteratorOptions {
+	return badger.IteratorOptions{Prefix: prefix}
+}

@@ -218,9 +218,7 @@ func (ls *listing) eventKeys(txn *badger.Txn) ([]eventKey, error) {
 		return nil, nil
 	}
 	var keys []eventKey
-	opts := badger.DefaultIteratorOptions
-	opts.Prefix = idLead(ls.query.EventID)
-	it := txn.NewIterator(opts)
+	it := txn.NewIterator(over(idLead(ls.query.EventID)))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		err := it.Item().Value(func(v []byte) error {

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,7 +139,7 @@ func copySparse(to, from string) (err error) {
 	var at int64
 	for {
 		n, readErr := io.ReadFull(in, buf)
-		if !slices.Equal(buf[:n], zeros[:n]) {
+		if !bytes.Equal(buf[:n], zeros[:n]) {
 			if _, err := out.WriteAt(buf[:n], at); err != nil {
 				return err
 			}

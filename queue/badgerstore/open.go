@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,7 @@ func Open(o Options) (*Store, error) {
 		stopAll: make(chan struct{}),
 		commits: make(chan struct{}),
 	}
+	s.tokens.Store(rand.Uint64()) // not those of an earlier process
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
@@ -140,9 +142,7 @@ func (s *Store) readMeta(txn *badger.Txn) error {
 }
 
 func (s *Store) readNames(txn *badger.Txn) error {
-	opts := badger.DefaultIteratorOptions
-	opts.Prefix = []byte{prefixName}
-	it := txn.NewIterator(opts)
+	it := txn.NewIterator(over([]byte{prefixName}))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		number := binary.BigEndian.Uint32(it.Item().Key()[1:])
@@ -162,10 +162,7 @@ func (s *Store) readNames(txn *badger.Txn) error {
 // readDue counts what is pending. It reads the whole due index, keys only:
 // about a second for a million deliveries.
 func (s *Store) readDue(txn *badger.Txn) error {
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues = false
-	opts.Prefix = []byte{prefixDue}
-	it := txn.NewIterator(opts)
+	it := txn.NewIterator(over([]byte{prefixDue}))
 	defer it.Close()
 	strays := 0
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -190,10 +187,7 @@ func (s *Store) readDue(txn *badger.Txn) error {
 // readJournal takes up the deliveries that have no record.
 func (s *Store) readJournal() error {
 	return s.db.View(func(txn *badger.Txn) error {
-		opts := badger.DefaultIteratorOptions
-		opts.Prefix = []byte{prefixEvent}
-		opts.PrefetchSize = 16
-		it := txn.NewIterator(opts)
+		it := txn.NewIterator(over([]byte{prefixEvent}))
 		defer it.Close()
 		for it.Seek(keyOfEvent(s.meta.lowWater)); it.Valid(); it.Next() {
 			e, err := s.revive(txn, it.Item())

@@ -87,7 +87,8 @@ func (o Options) badger() badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
-		WithMetricsEnabled(false)
+		WithMetricsEnabled(false).
+		WithValueLogFileSize(16 << 20) // it stays empty
 }
 
 // badgerLog passes on what Badger warns of; the rest is noise.

@@ -235,6 +235,9 @@ func (s *Store) admit(e *liveEvent) {
 	due := createdAt(e.key, e.event.ReceivedAt)
 	for i := range e.targets {
 		t := &e.targets[i]
+		if t.state == recorded {
+			continue // before a restart
+		}
 		if t.status != webhook.Pending {
 			t.state = toRecord
 			e.toWrite++

@@ -77,9 +77,7 @@ func (s *Store) Attempts(_ context.Context, deliveryID string) ([]webhook.Attemp
 // eachAttempt reads the attempts of a delivery before the last one. Damaged
 // ones are left out.
 func eachAttempt(txn *badger.Txn, k deliveryKey, fn func(webhook.Attempt)) error {
-	opts := badger.DefaultIteratorOptions
-	opts.Prefix = attemptLead(k)
-	it := txn.NewIterator(opts)
+	it := txn.NewIterator(over(attemptLead(k)))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		err := it.Item().Value(func(v []byte) error {
@@ -307,10 +305,8 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 func backwards[K eventKey | deliveryKey](txn *badger.Txn, lead []byte, before *K, fn func(key []byte) (bool, error)) error {
 	var zero K
 	size := len(lead) + binary.Size(zero)
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues = false
+	opts := over(lead)
 	opts.Reverse = true
-	opts.Prefix = lead
 	it := txn.NewIterator(opts)
 	defer it.Close()
 	start := append([]byte{}, lead...)

@@ -71,10 +71,7 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 // whether there is another one.
 func (s *Store) retirable(before time.Time, limit int) (keys []eventKey, more bool, err error) {
 	err = s.db.View(func(txn *badger.Txn) error {
-		opts := badger.DefaultIteratorOptions
-		opts.PrefetchValues = false
-		opts.Prefix = []byte{prefixEvent}
-		it := txn.NewIterator(opts)
+		it := txn.NewIterator(over([]byte{prefixEvent}))
 		defer it.Close()
 		r := &s.retiring
 		first := true
@@ -213,10 +210,7 @@ func (r *removalOfEvent) addDelivery(txn *badger.Txn, number uint32, k deliveryK
 	status := webhook.Corrupt
 	_ = item.Value(func(v []byte) error { status = peekStatus(v); return nil })
 
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues = false
-	opts.Prefix = attemptLead(k)
-	it := txn.NewIterator(opts)
+	it := txn.NewIterator(over(attemptLead(k)))
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		r.keys = append(r.keys, it.Item().KeyCopy(nil))

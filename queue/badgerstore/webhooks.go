@@ -148,10 +148,7 @@ func (s *Store) Records(_ context.Context, projectID, cursor string, limit int) 
 		lead = ownedLead(projectID)
 	}
 	err = s.db.View(func(txn *badger.Txn) error {
-		opts := badger.DefaultIteratorOptions
-		opts.PrefetchValues = false
-		opts.Prefix = lead
-		it := txn.NewIterator(opts)
+		it := txn.NewIterator(over(lead))
 		defer it.Close()
 		for it.Seek(append(lead[:len(lead):len(lead)], cursor...)); it.Valid(); it.Next() {
 			id := string(it.Item().Key()[len(lead):])

@@ -68,10 +68,7 @@ func (l *lane) fill(db *badger.DB, c class) error {
 	}
 	lead := dueLead(l.number, c)
 	return db.View(func(txn *badger.Txn) error {
-		opts := badger.DefaultIteratorOptions
-		opts.PrefetchValues = false
-		opts.Prefix = lead
-		it := txn.NewIterator(opts)
+		it := txn.NewIterator(over(lead))
 		defer it.Close()
 		for it.Seek(keyOfDue(l.number, c, w.pos)); it.Valid(); it.Next() {
 			_, _, e, err := parseDue(it.Item().Key())
