@@ -202,8 +202,17 @@ func (g *Gateway) finish(t testing.TB) {
 		}
 	}
 	if t.Failed() {
-		t.Logf("log of the gateway:\n%s", log)
+		t.Logf("log of the gateway:\n%s", tail(log))
 	}
+}
+
+// tail returns the end of a log: a failing load test would fill the screen.
+func tail(log string) string {
+	const most = 64 << 10
+	if len(log) <= most {
+		return log
+	}
+	return fmt.Sprintf("(%d bytes left out)…%s", len(log)-most, log[len(log)-most:])
 }
 
 // Reload gives the running process another Caddyfile, as "caddy reload" does.
@@ -262,6 +271,9 @@ func (g *Gateway) Do(req *http.Request) (Answer, error) {
 	}
 	return Answer{Status: res.StatusCode, Header: res.Header, Body: string(body)}, nil
 }
+
+// PID returns the id of the process, which must be running.
+func (g *Gateway) PID() int { return g.process.Process.Pid }
 
 // URL returns the URL of a path of the site.
 func (g *Gateway) URL(path string) string { return "http://" + g.site + path }
