@@ -37,7 +37,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	root := filepath.Dir(strings.TrimSpace(string(gomod)))
 	path := filepath.Join(root, "dist", "test", binaryName)
 
-	args := append([]string{"build", "-C", root, "-o", path}, raceFlags...)
+	args := append([]string{"build", "-C", root, "-tags", "nobadger,nomysql,nopgx", "-o", path}, raceFlags...)
 	build := exec.Command("go", append(args, "./cmd/webhook-gateway")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the gateway: %w\n%s", err, out)

@@ -217,6 +217,12 @@ func tail(log string) string {
 
 // Reload gives the running process another Caddyfile, as "caddy reload" does.
 // The error has Caddy's reason if it refuses; the old one is then in force.
+//
+// A connection that is opened at the same moment may be reset before anything of
+// it is read: Caddy opens a second listener on the port and then closes the
+// first, and Linux resets what waits in its queue unless the sysctl
+// net.ipv4.tcp_migrate_req is 1. A producer repeats such a request; a test that
+// sends during a reload has to as well.
 func (g *Gateway) Reload(caddyfile string) error {
 	res, err := g.client.Post(g.AdminURL("/load"), "text/caddyfile", strings.NewReader(caddyfile))
 	if err != nil {
