@@ -89,6 +89,7 @@ type stoppingHandler struct{ app *App }
 // the work.
 func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
 	if e := h.app.life.engine; e != nil && caddy.Exiting() {
+		e.gateway.StopIntake()
 		go h.app.drain(e)
 	}
 	return nil
@@ -104,8 +105,13 @@ func (a *App) drain(e *engine) {
 }
 
 // Start opens the store, unless an older configuration has it open, and puts
-// the settings in force.
+// the settings in force. When the process exits it refuses: Caddy may load a
+// configuration that waited for its turn even after everything was stopped, and
+// would then exit without stopping it.
 func (a *App) Start() error {
+	if caddy.Exiting() {
+		return errors.New("the process is exiting")
+	}
 	l := &a.life
 	e, err := openEngine(l.ctx, l.opener, l.logger)
 	if err != nil {

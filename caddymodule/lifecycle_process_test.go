@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -238,6 +239,36 @@ func (s *server) publishWhileOpening(opens bool) (waited bool) {
 		}
 	}
 	return waited
+}
+
+// TestRequestOutlivesItsConfiguration has a request in flight while the
+// configuration is replaced, cleaned up and, perhaps, its store closed.
+func TestRequestOutlivesItsConfiguration(t *testing.T) {
+	for name, tt := range map[string]struct {
+		next   config
+		status int
+	}{
+		"same store":    {config{settings: webhookTo("one", "*")}, 202},
+		"another store": {config{store: "b"}, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.load(config{})
+			conn := s.dial()
+			fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+				ingestKey, len(createdEvent))
+			if got := readStatus(t, conn); got != 100 { // it is about to read the body
+				t.Fatalf("got %d, want 100", got)
+			}
+			s.load(tt.next)
+			if _, err := io.WriteString(conn, createdEvent); err != nil {
+				t.Fatal(err)
+			}
+			if got := readStatus(t, conn); got != tt.status {
+				t.Errorf("got %d, want %d", got, tt.status)
+			}
+		})
+	}
 }
 
 // TestOneGatewayBehindSeveralSites publishes the same event through two sites

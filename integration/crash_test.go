@@ -165,19 +165,21 @@ type gatewayStatus struct {
 
 func status(t *testing.T, g *gatewaytest.Gateway) gatewayStatus {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodGet, g.AdminURL("/webhook_gateway/status"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer, err := g.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	answer := askStatus(t, g)
 	var s gatewayStatus
 	if err := json.Unmarshal([]byte(answer.Body), &s); err != nil {
 		t.Fatalf("status %q: %v", answer.Body, err)
 	}
 	return s
+}
+
+func askStatus(t *testing.T, g *gatewaytest.Gateway) gatewaytest.Answer {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, g.AdminURL("/webhook_gateway/status"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, g, req)
 }
 
 func (p *crashPublisher) check(t *testing.T, got map[string]map[string]*arrival) {

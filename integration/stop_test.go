@@ -37,6 +37,9 @@ func TestStopWhileAttemptsHang(t *testing.T) {
 	stopped := make(chan time.Duration, 1)
 	go func() { stopped <- gateway.Stop(t) }()
 	awaitRefused(t, gateway)
+	if got := askStatus(t, gateway); got.Status != http.StatusServiceUnavailable {
+		t.Errorf("status during the stop: %d %s, want 503", got.Status, got.Body)
+	}
 	if status, retryAfter := slow.finish(t); status != http.StatusServiceUnavailable || retryAfter != "1" {
 		t.Errorf("request during the stop: %d, Retry-After %q; want 503 and 1", status, retryAfter)
 	}
@@ -93,6 +96,40 @@ func TestEventsDuringAStopAreNotLost(t *testing.T) {
 		}
 	}
 	t.Logf("%d events over 3 stops", n)
+}
+
+// TestStopDuringAReload asks the process to end while it loads a configuration.
+func TestStopDuringAReload(t *testing.T) {
+	t.Parallel()
+	receiver := gatewaytest.NewReceiver(t)
+	settings := oneWebhook(receiver.URL(), "*")
+	gateway := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: gatewaytest.Caddyfile(settings), Env: promptExit})
+	const rounds = 5
+	for i := range rounds {
+		post(t, gateway, fmt.Sprintf(`{"id":"e%d","type":"project.created","data":{"id":"p"}}`, i), fmt.Sprintf(`{"id":"e%d","deliveries":1,"duplicate":false}`, i))
+		reloaded := make(chan struct{})
+		go func() {
+			defer close(reloaded)
+			for n := range 20 {
+				if gateway.Reload(gatewaytest.Caddyfile(fmt.Sprintf("%s\nworkers %d", settings, n+1))) != nil {
+					return // the process has ended, or is about to
+				}
+			}
+		}()
+		time.Sleep(time.Duration(i) * 20 * time.Millisecond) // another moment each time
+		if took := gateway.Stop(t); took >= 4*time.Second {
+			t.Errorf("the process took %v to end, want less than 4s", took)
+		}
+		<-reloaded
+		gateway.Restart(t)
+	}
+	if strings.Contains(gateway.Log(), "not closed in order") {
+		t.Error("the store was left open at an exit")
+	}
+	awaitNothingPending(t, gateway)
+	if n := len(receiver.Requests()); n != rounds {
+		t.Errorf("%d deliveries arrived, want %d", n, rounds)
+	}
 }
 
 // slowEvent is what a slow publisher sends.
