@@ -115,10 +115,12 @@ func (s *Store) build(p *pack, todo *backlogs) bool {
 	if !held {
 		todo.publications = s.packAll(p, todo.publications)
 	}
-	s.packRecordings(p)
+	if !s.space.tooFullTo(finish) {
+		s.packRecordings(p)
+	}
 	if len(p.requests) == 0 && len(p.recording) == 0 {
-		p.txn.Discard()
-		return len(todo.others)+len(todo.publications) > 0 && !held
+		p.txn.Discard() // all were refused
+		return false
 	}
 	return true
 }
@@ -128,8 +130,9 @@ func (s *Store) packAll(p *pack, rs []request) []request {
 	for i, r := range rs {
 		entries, bytes := r.weight()
 		if !p.fits(entries, bytes) {
-			if i == 0 {
-				return rs
+			if len(p.requests) == 0 {
+				r.done(fmt.Errorf("%d entries with %d bytes are too much for one transaction", entries, bytes))
+				continue
 			}
 			n := copy(rs, rs[i:])
 			clear(rs[n:])

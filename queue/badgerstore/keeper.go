@@ -14,6 +14,8 @@ type keeper struct {
 	seen      uint64 // newest pack at the last round
 	quiet     int    // rounds without a pack
 	flattened uint64 // newest pack when Badger last tidied up
+
+	tidying chan struct{} // closed when the last flatten was done; nil before the first
 }
 
 const (
@@ -21,6 +23,10 @@ const (
 
 	// quietRounds without a commit are quiet time.
 	quietRounds = 30
+
+	// flattenLimit is the size of the largest store, in bytes, that is
+	// flattened: a matter of seconds, because Close has to wait for it.
+	flattenLimit = 128 << 20
 
 	// packsPerFlatten is how many packs make tidying up worth while.
 	packsPerFlatten = 1000
@@ -50,6 +56,7 @@ func (s *Store) keepOnce() {
 	if err := s.space.measure(&s.opts); err != nil {
 		s.log.Warn("cannot tell the free space", zap.Error(err))
 	}
+	s.inbox.signal() // there may be space again to go on
 	if err := s.saveHighWater(); err != nil {
 		s.log.Warn("cannot keep the high-water mark", zap.Error(err))
 	}
@@ -63,15 +70,35 @@ func (s *Store) keepOnce() {
 	}
 }
 
-// flatten lets Badger merge its levels, which is the only thing that takes
-// the tombstones of ended deliveries from the last one.
+// flatten lets Badger merge its levels, which takes the tombstones of ended
+// deliveries with it. It cannot be stopped, and holds up writers for long if
+// they come back meanwhile, so it is for small stores; in large ones Badger
+// rewrites table by table (LmaxCompaction).
 func (s *Store) flatten() {
-	start := time.Now()
-	if err := s.db.Flatten(1); err != nil {
-		s.log.Warn("cannot tidy up the store", zap.Error(err))
+	k := &s.keeper
+	k.flattened = k.seen
+	if size, _ := s.db.Size(); size > flattenLimit || s.space.free() < 3*flattenLimit {
+		return
 	}
-	s.keeper.flattened = s.keeper.seen
-	s.log.Debug("tidied up the store", zap.Duration("took", time.Since(start)))
+	k.tidying = make(chan struct{})
+	go func() {
+		defer close(k.tidying)
+		defer func() {
+			if r := recover(); r != nil {
+				s.fail(fmt.Errorf("database panicked while tidying up: %v", r))
+			}
+		}()
+		if err := s.db.Flatten(1); err != nil {
+			s.log.Warn("cannot tidy up the store", zap.Error(err))
+		}
+	}()
+}
+
+// tidied waits until flatten is done, if it is under way.
+func (s *Store) tidied() {
+	if s.keeper.tidying != nil {
+		<-s.keeper.tidying
+	}
 }
 
 // saveHighWater writes the newest pack's number to its file if it has changed.

@@ -214,7 +214,7 @@ func (ls *listing) ofEvent(txn *badger.Txn) error {
 
 // eventKeys returns the keys of the events with the wanted id, newest first.
 func (ls *listing) eventKeys(txn *badger.Txn) ([]eventKey, error) {
-	if len(ls.query.EventID) > 255 {
+	if len(ls.query.EventID) > maxID {
 		return nil, nil
 	}
 	var keys []eventKey

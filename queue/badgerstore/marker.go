@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -27,6 +26,8 @@ type highWater struct {
 	Pack uint64 `json:"pack"`
 }
 
+// readHighWater returns zero where there is no mark. With an error there is
+// one that cannot be read.
 func readHighWater(dir string) (highWater, error) {
 	var hw highWater
 	b, err := os.ReadFile(filepath.Join(dir, highFile))
@@ -36,10 +37,7 @@ func readHighWater(dir string) (highWater, error) {
 	if err == nil {
 		err = json.Unmarshal(b, &hw)
 	}
-	if err != nil {
-		return hw, fmt.Errorf("high-water mark: %w", err)
-	}
-	return hw, nil
+	return hw, err
 }
 
 func writeHighWater(dir string, hw highWater) error {

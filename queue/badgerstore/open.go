@@ -56,7 +56,7 @@ func (s *Store) open() error {
 	}
 	high, err := readHighWater(dir)
 	if err != nil {
-		return err
+		s.log.Warn("cannot read the high-water mark; what a crash has lost would go unnoticed", zap.Error(err))
 	}
 	unclean, err := wasUnclean(dir)
 	if err != nil {
@@ -253,6 +253,7 @@ func (s *Store) shutdown() error {
 	close(s.commits)
 	close(s.stopAll)
 	s.running.Wait()
+	s.tidied()
 	saved := s.saveHighWater()
 	err := errors.Join(saved, s.db.Close())
 	if err != nil {

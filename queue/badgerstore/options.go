@@ -33,8 +33,9 @@ type Options struct {
 	// with ErrFull and Open with an error. Default: 256 MiB.
 	PublishReserve int64
 
-	// FinishReserve is the free space, in bytes, below which nothing is
-	// written any more. Default: half of PublishReserve.
+	// FinishReserve is the free space, in bytes, below which Finish refuses
+	// too. Retire, which makes room, goes on to half of it. Default: half of
+	// PublishReserve.
 	FinishReserve int64
 
 	// FreeSpace returns the bytes that are left for a directory; negative if
@@ -76,19 +77,21 @@ const memTableSize = 16 << 20
 
 // badger returns the options for Badger (docs/adr/0002-store-layout.md).
 func (o Options) badger() badger.Options {
-	return badger.DefaultOptions(o.Dir).
+	bo := badger.DefaultOptions(o.Dir).
 		WithLogger(badgerLog{o.Logger.Named("badger").Sugar()}).
 		WithSyncWrites(true).
 		WithDetectConflicts(false). // there is one writer
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(3).
-		WithNumCompactors(2).
+		WithNumCompactors(3). // the third rewrites old tables of the last level (LmaxCompaction)
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
 		WithMetricsEnabled(false).
 		WithValueLogFileSize(16 << 20) // it stays empty
+	bo.LmaxCompaction = true
+	return bo
 }
 
 // badgerLog passes on what Badger warns of; the rest is noise.

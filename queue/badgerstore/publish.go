@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"sync"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -26,11 +23,14 @@ func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 	if s.space.tooFullTo(publish) {
 		return nil, queue.ErrFull
 	}
+	return s.publish(ctx, pubs)
+}
 
+func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
 	c := publishing{store: s, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
 	for i := range pubs {
 		if err := c.prepare(i, &pubs[i]); err != nil {
-			c.giveUp(err)
+			c.giveUp()
 			return nil, fmt.Errorf("publish event %s: %w", pubs[i].Event.ID, err)
 		}
 	}
@@ -74,7 +74,7 @@ func (c *publishing) prepare(i int, pub *queue.Publication) error {
 		stored, err := s.stored(id)
 		if err == nil {
 			c.requests = c.requests[:len(c.requests)-1]
-			s.flight.end(id, f, nil)
+			s.flight.end(id, f)
 			c.receipts[i] = queue.Receipt{Deliveries: stored.pending, Stored: &stored.event}
 			return nil
 		}
@@ -90,9 +90,9 @@ func (c *publishing) prepare(i int, pub *queue.Publication) error {
 }
 
 // giveUp ends the flights of a call that stores nothing.
-func (c *publishing) giveUp(err error) {
+func (c *publishing) giveUp() {
 	for _, r := range c.requests {
-		c.store.flight.end(r.id, r.flight, err)
+		c.store.flight.end(r.id, r.flight)
 	}
 }
 
@@ -107,7 +107,7 @@ func (c *publishing) submit(ctx context.Context) error {
 		r.waiter = w
 		if err := s.inbox.put(r, true); err != nil {
 			for _, rest := range c.requests[i:] {
-				s.flight.end(rest.id, rest.flight, err)
+				s.flight.end(rest.id, rest.flight)
 			}
 			return err
 		}
@@ -123,16 +123,20 @@ func (c *publishing) answerRepeats(ctx context.Context, pubs []queue.Publication
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if r.first.err != nil {
-			return fmt.Errorf("publish event %s: first publication of this id: %w", pubs[r.index].Event.ID, r.first.err)
-		}
-		stored, err := c.store.stored(eventID{project: pubs[r.index].Event.ProjectID, id: pubs[r.index].Event.ID})
+		// Now the id is known, unless the first one was refused.
+		receipts, err := c.store.publish(ctx, []queue.Publication{withOldID(pubs[r.index])})
 		if err != nil {
-			return fmt.Errorf("publish event %s: %w", pubs[r.index].Event.ID, err)
+			return err
 		}
-		c.receipts[r.index] = queue.Receipt{Deliveries: stored.pending, Stored: &stored.event}
+		c.receipts[r.index] = receipts[0]
 	}
 	return nil
+}
+
+// withOldID returns pub as one whose id must be looked up.
+func withOldID(pub queue.Publication) queue.Publication {
+	pub.NewID = false
+	return pub
 }
 
 // stored reads an event by its id.
@@ -165,6 +169,9 @@ type publication struct {
 
 // encode prepares everything that does not depend on the event's key.
 func (r *publication) encode() error {
+	if len(r.pub.Remember) > maxValue {
+		return fmt.Errorf("%d bytes are too many to remember", len(r.pub.Remember))
+	}
 	var err error
 	if r.targets, err = r.store.targets(r.pub.Targets); err != nil {
 		return err
@@ -173,7 +180,7 @@ func (r *publication) encode() error {
 		r.counts.add(r.targets[i].status, 1)
 	}
 	r.pending = int(r.counts[statusByte(webhook.Pending)])
-	r.record, err = encodeEvent(nil, &r.pub, r.targets)
+	r.record, err = encodeEvent(r.store.buffers.get(), &r.pub, r.targets)
 	return err
 }
 
@@ -200,7 +207,7 @@ func (r *publication) write(p *pack) error {
 	p.set(key, r.record.sealFor(key))
 	key = append(buf[:0], prefixID, byte(len(ev.ID)))
 	key = append(append(key, ev.ID...), ev.ProjectID...)
-	p.set(key, slices.Clone(k[:]))
+	p.set(key, p.keep(k[:]))
 	key = append(buf[:0], prefixProject, byte(len(ev.ProjectID)))
 	key = append(append(key, ev.ProjectID...), k[:]...)
 	p.set(key, nil)
@@ -219,7 +226,8 @@ func (r *publication) apply(*pack) {
 }
 
 func (r *publication) done(err error) {
-	r.store.flight.end(r.id, r.flight, err)
+	r.store.buffers.put(r.record.value)
+	r.store.flight.end(r.id, r.flight)
 	r.waiter.finish(err)
 }
 
@@ -228,7 +236,7 @@ func (r *publication) done(err error) {
 func (s *Store) admit(e *liveEvent) {
 	j := &s.journal
 	j.add(e)
-	room := s.opts.MemoryDeliveries - j.targets
+	room := s.opts.MemoryDeliveries - (j.targets - e.open)
 	if j.bytes > s.opts.MemoryBytes {
 		room = 0
 	}
@@ -250,6 +258,7 @@ func (s *Store) admit(e *liveEvent) {
 		// A lane may take as much memory as it leaves to the others.
 		if l.waiting == 0 && l.fresh.len() < room {
 			l.fresh.push(freshItem{e, uint32(i)})
+			room--
 			l.mu.Unlock()
 			s.news = append(s.news, news{l.id, due})
 			continue
@@ -263,132 +272,4 @@ func (s *Store) admit(e *liveEvent) {
 		j.queue = append(j.queue, e)
 	}
 	s.putOff()
-}
-
-// targets resolves webhook ids to lanes, which are made for new ones, and
-// sorts by their numbers.
-func (s *Store) targets(in []queue.Target) ([]target, error) {
-	out := make([]target, len(in))
-	var unknown []int
-	s.lanesMu.RLock()
-	for i := range in {
-		out[i] = target{lane: s.lanes[in[i].WebhookID], status: in[i].Status}
-		if reason := in[i].Reason; reason != "" && in[i].Status != webhook.Pending {
-			out[i].reason = strings.Clone(reason[:min(len(reason), maxReason)])
-		}
-		if out[i].lane == nil {
-			unknown = append(unknown, i)
-		}
-	}
-	s.lanesMu.RUnlock()
-	if len(unknown) > 0 {
-		if err := s.newLanes(in, out, unknown); err != nil {
-			return nil, err
-		}
-	}
-	for i := range in {
-		if st := in[i].Status; st != webhook.Pending && st != webhook.Skipped && st != webhook.FilterError {
-			return nil, fmt.Errorf("a delivery cannot begin as %q", st)
-		}
-	}
-	slices.SortFunc(out, func(a, b target) int { return int(int64(a.lane.number) - int64(b.lane.number)) })
-	for i := 1; i < len(out); i++ {
-		if out[i].lane == out[i-1].lane {
-			return nil, fmt.Errorf("webhook %s is a target twice", out[i].lane.id)
-		}
-	}
-	return out, nil
-}
-
-// newLanes makes lanes for webhooks that are seen for the first time. Their
-// names are on the way to the disk before any event that refers to them.
-func (s *Store) newLanes(in []queue.Target, out []target, unknown []int) error {
-	s.lanesMu.Lock()
-	defer s.lanesMu.Unlock()
-	var fresh []*lane
-	for _, i := range unknown {
-		l := s.lanes[in[i].WebhookID]
-		if l == nil {
-			l = &lane{id: strings.Clone(in[i].WebhookID), number: s.next}
-			s.next++
-			s.lanes[l.id] = l
-			s.numbers[l.number] = l
-			fresh = append(fresh, l)
-		}
-		out[i].lane = l
-	}
-	for chunk := range slices.Chunk(fresh, 1000) {
-		if err := s.inbox.put(&naming{chunk}, true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// A naming is the request that stores the names of new lanes.
-type naming struct{ lanes []*lane }
-
-func (r *naming) weight() (int, int64) {
-	bytes := 0
-	for _, l := range r.lanes {
-		bytes += len(l.id) + 16
-	}
-	return len(r.lanes), int64(bytes)
-}
-
-func (r *naming) write(p *pack) error {
-	for _, l := range r.lanes {
-		p.set(keyOfName(l.number), []byte(l.id))
-		p.meta.nextNumber = max(p.meta.nextNumber, l.number+1)
-	}
-	return nil
-}
-
-func (r *naming) apply(*pack) {}
-func (r *naming) done(error)  {}
-
-// An eventID is what tells events apart for producers.
-type eventID struct{ project, id string }
-
-// flights are the ids of publications that are not yet stored.
-type flights struct {
-	mu  sync.Mutex
-	ids map[eventID]*flight
-}
-
-type flight struct {
-	done chan struct{} // closed at the end; nil as long as nobody waits
-	err  error
-}
-
-// begin returns true if the id is the caller's to store, and false with the
-// flight to wait for if it is somebody's already.
-func (fs *flights) begin(id eventID) (own bool, f *flight) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if f := fs.ids[id]; f != nil {
-		if f.done == nil {
-			f.done = make(chan struct{})
-		}
-		return false, f
-	}
-	if fs.ids == nil {
-		fs.ids = make(map[eventID]*flight)
-	}
-	f = &flight{}
-	fs.ids[id] = f
-	return true, f
-}
-
-func (fs *flights) end(id eventID, f *flight, err error) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	if fs.ids[id] != f {
-		return
-	}
-	delete(fs.ids, id)
-	f.err = err
-	if f.done != nil {
-		close(f.done)
-	}
 }

@@ -217,7 +217,7 @@ func readDelivery(txn *badger.Txn, number uint32, k deliveryKey) (d deliveryReco
 // of Badger's.
 func locate(txn *badger.Txn, id eventID) (eventKey, *storedEvent, error) {
 	var k eventKey
-	if len(id.id) > 255 {
+	if len(id.id) > maxID {
 		return k, nil, queue.ErrNotFound
 	}
 	item, err := txn.Get(keyOfID(id.id, id.project))

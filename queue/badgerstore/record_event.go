@@ -15,14 +15,18 @@ import (
 //
 //	checksum of the event part      4 bytes
 //	checksum of the targets part    4 bytes
-//	length of the event part        varint
+//	length of the event part        4 bytes
 //	event part                      see appendEvent
 //	targets part                    see appendTargets
-const eventHeader = 8
+const eventHeader = 12
 
 // maxValue is the most that one value may hold. It stays below Badger's value
 // threshold, so that nothing goes to the value log.
 const maxValue = 1<<20 - 1<<10
+
+// maxID is the longest id that can be stored, in bytes: keys have one byte for
+// its length.
+const maxID = 255
 
 // maxReason is how much of a target's reason is kept, in bytes.
 const maxReason = 256
@@ -52,8 +56,8 @@ type target struct {
 // targets must be in ascending order of their webhooks' numbers.
 func encodeEvent(buf []byte, pub *queue.Publication, targets []target) (eventRecord, error) {
 	ev := pub.Event
-	if len(ev.ID) > 255 || len(ev.ProjectID) > 255 {
-		return eventRecord{}, fmt.Errorf("id and project id may have 255 bytes")
+	if len(ev.ID) > maxID || len(ev.ProjectID) > maxID {
+		return eventRecord{}, fmt.Errorf("an id may have %d bytes", maxID)
 	}
 	pending := 0
 	for i := range targets {
@@ -62,19 +66,19 @@ func encodeEvent(buf []byte, pub *queue.Publication, targets []target) (eventRec
 		}
 	}
 
-	part := appendEvent(make([]byte, 0, len(ev.Body)+len(ev.Context)+256), pub, pending)
-	b := append(buf[:0], make([]byte, eventHeader)...)
-	b = binary.AppendUvarint(b, uint64(len(part)))
-	b = append(b, part...)
-	r := eventRecord{event: crc32.Checksum(part, castagnoli)}
-	start := len(b)
-	b = appendTargets(b, targets, maxValue-len(b))
+	b := slices.Grow(buf[:0], eventHeader+len(ev.Body)+len(ev.Context)+320+4*len(targets))
+	b = appendEvent(b[:eventHeader], pub, pending)
+	end := len(b)
+	binary.BigEndian.PutUint32(b[8:], uint32(end-eventHeader))
+	b = appendTargets(b, targets, maxValue-end)
 	if len(b) > maxValue {
 		return eventRecord{}, fmt.Errorf("%d bytes with %d targets do not fit into one record of %d bytes", len(b), len(targets), maxValue)
 	}
-	r.target = crc32.Checksum(b[start:], castagnoli)
-	r.value = b
-	return r, nil
+	return eventRecord{
+		value:  b,
+		event:  crc32.Checksum(b[eventHeader:end], castagnoli),
+		target: crc32.Checksum(b[end:], castagnoli),
+	}, nil
 }
 
 func appendEvent(b []byte, pub *queue.Publication, pending int) []byte {
@@ -134,7 +138,7 @@ func splitEvent(value []byte) (event, targets []byte, err error) {
 		return nil, nil, errDamaged
 	}
 	r := reader{rest: value[eventHeader:]}
-	event = r.take(r.uint())
+	event = r.take(uint64(binary.BigEndian.Uint32(value[8:])))
 	return event, r.rest, r.err
 }
 
@@ -146,24 +150,24 @@ func appendTargets(b []byte, targets []target, room int) []byte {
 	const perTarget = 5 + 1 + 4
 	room -= len(targets) * perTarget
 
-	reasons := []string{""}
-	place := map[string]int{"": 0}
+	var reasons []string
+	place := map[string]int{}
 	for i := range targets {
 		t := &targets[i]
 		if t.status == webhook.Pending {
 			continue
 		}
-		if _, known := place[t.reason]; known || len(t.reason) > room {
+		if _, known := place[t.reason]; known || t.reason == "" || len(t.reason) > room {
 			continue
 		}
 		room -= len(t.reason) + 2
-		place[t.reason] = len(reasons)
 		reasons = append(reasons, t.reason)
+		place[t.reason] = len(reasons) // zero is for none
 	}
 
 	b = binary.AppendUvarint(b, uint64(len(targets)))
-	b = binary.AppendUvarint(b, uint64(len(reasons)-1))
-	for _, reason := range reasons[1:] {
+	b = binary.AppendUvarint(b, uint64(len(reasons)))
+	for _, reason := range reasons {
 		b = appendString(b, reason)
 	}
 	last := uint32(0)

@@ -8,6 +8,7 @@ import (
 
 	badger "github.com/dgraph-io/badger/v4"
 
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -50,6 +51,9 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 		return 0, false, err
 	}
 	defer s.life.RUnlock()
+	if s.space.tooFullTo(retire) {
+		return 0, false, queue.ErrFull
+	}
 	s.retiring.call.Lock()
 	defer s.retiring.call.Unlock()
 	defer s.retiring.end()
@@ -58,13 +62,10 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 	if err != nil {
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
-	for _, k := range keys {
-		if err := s.retireEvent(ctx, k); err != nil {
-			return retired, true, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
-		}
-		retired++
+	if err := s.removeEvents(ctx, keys); err != nil {
+		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
-	return retired, more, nil
+	return len(keys), more, nil
 }
 
 // retirable returns the oldest events whose deliveries have all ended, and
@@ -148,81 +149,105 @@ func (s *Store) targetEnded(txn *badger.Txn, k deliveryKey, number uint32) bool 
 	return status != webhook.Pending
 }
 
-// deletionsPerPack is how many entries of a retired event go in one step.
+// deletionsPerPack is how many entries of retired events go in one step.
 const deletionsPerPack = 1000
 
-// retireEvent removes an event: its deliveries first, in steps, and itself
-// last, so that an interrupted removal is taken up again.
-func (s *Store) retireEvent(ctx context.Context, k eventKey) error {
-	step := &removalOfEvent{}
-	err := s.db.View(func(txn *badger.Txn) error {
-		key := keyOfEvent(k)
-		item, err := txn.Get(key)
-		if err != nil {
-			return err
-		}
-		value, err := item.ValueCopy(nil)
-		if err != nil {
-			return err
-		}
-		var failed error
-		_ = eachTarget(value, key, func(t storedTarget) bool { // of a damaged record nothing is found
-			step.addDelivery(txn, t.number, k.delivery(t.ordinal))
-			if len(step.keys) >= deletionsPerPack {
-				failed = s.remove(ctx, step)
-				step = &removalOfEvent{}
+// removeEvents removes events in steps, each one after its deliveries, so that
+// an interrupted removal is taken up again.
+func (s *Store) removeEvents(ctx context.Context, keys []eventKey) error {
+	return s.db.View(func(txn *badger.Txn) error {
+		r := remover{ctx: ctx, store: s, txn: txn, step: &removalStep{}}
+		for _, k := range keys {
+			if err := r.event(k); err != nil {
+				return err
 			}
-			return failed == nil
-		})
-		if failed != nil {
-			return failed
 		}
-		if ev, err := decodeEvent(value, key); err == nil {
-			step.keys = append(step.keys, keyOfID(ev.event.ID, ev.event.ProjectID), append(projectLead(ev.event.ProjectID), k[:]...))
-		}
-		step.keys = append(step.keys, key)
-		return nil
+		return r.flush()
+	})
+}
+
+// A remover collects what is to be removed and hands it to the committer.
+type remover struct {
+	ctx   context.Context
+	store *Store
+	txn   *badger.Txn
+	step  *removalStep
+}
+
+func (r *remover) event(k eventKey) error {
+	key := keyOfEvent(k)
+	item, err := r.txn.Get(key)
+	if err != nil {
+		return err
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		return err
+	}
+	_ = eachTarget(value, key, func(t storedTarget) bool { // a damaged record names none
+		err = r.delivery(t.number, k.delivery(t.ordinal))
+		return err == nil
 	})
 	if err != nil {
 		return err
 	}
-	return s.remove(ctx, step)
+	if ev, err := decodeEvent(value, key); err == nil {
+		r.step.keys = append(r.step.keys, keyOfID(ev.event.ID, ev.event.ProjectID), append(projectLead(ev.event.ProjectID), k[:]...))
+	}
+	r.step.keys = append(r.step.keys, key)
+	return r.flushIfFull()
 }
 
-func (s *Store) remove(ctx context.Context, r *removalOfEvent) error {
-	r.waiter = s.expect(1)
-	return s.write(ctx, r, r.waiter)
+// delivery adds a delivery with its attempts.
+func (r *remover) delivery(number uint32, k deliveryKey) error {
+	item, err := r.txn.Get(keyOfDelivery(number, k))
+	if err != nil {
+		return nil // removed before
+	}
+	status, attempts := webhook.Corrupt, 0
+	_ = item.Value(func(v []byte) error {
+		status = peekStatus(v)
+		if d, err := decodeDelivery(v, item.Key()); err == nil {
+			attempts = d.attempts
+		}
+		return nil
+	})
+	for n := 1; n < attempts; n++ {
+		r.step.keys = append(r.step.keys, keyOfAttempt(k, n))
+	}
+	r.step.keys = append(r.step.keys, keyOfDelivery(number, k))
+	if status != webhook.Delivered {
+		r.step.keys = append(r.step.keys, keyOfStatus(number, status, k))
+	}
+	r.step.counts.add(status, 1)
+	return r.flushIfFull()
 }
 
-// A removalOfEvent is the request that removes entries of an event.
-type removalOfEvent struct {
+func (r *remover) flushIfFull() error {
+	if len(r.step.keys) < deletionsPerPack {
+		return nil
+	}
+	return r.flush()
+}
+
+func (r *remover) flush() error {
+	step := r.step
+	if len(step.keys) == 0 {
+		return nil
+	}
+	r.step = &removalStep{}
+	step.waiter = r.store.expect(1)
+	return r.store.write(r.ctx, step, step.waiter)
+}
+
+// A removalStep is the request that removes entries of events.
+type removalStep struct {
 	keys   [][]byte
 	counts counts // of the deliveries among them
 	waiter *waiter
 }
 
-// addDelivery adds a delivery with its attempts.
-func (r *removalOfEvent) addDelivery(txn *badger.Txn, number uint32, k deliveryKey) {
-	item, err := txn.Get(keyOfDelivery(number, k))
-	if err != nil {
-		return // removed before
-	}
-	status := webhook.Corrupt
-	_ = item.Value(func(v []byte) error { status = peekStatus(v); return nil })
-
-	it := txn.NewIterator(over(attemptLead(k)))
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		r.keys = append(r.keys, it.Item().KeyCopy(nil))
-	}
-	r.keys = append(r.keys, keyOfDelivery(number, k))
-	if status != webhook.Delivered {
-		r.keys = append(r.keys, keyOfStatus(number, status, k))
-	}
-	r.counts.add(status, 1)
-}
-
-func (r *removalOfEvent) weight() (int, int64) {
+func (r *removalStep) weight() (int, int64) {
 	bytes := 0
 	for _, key := range r.keys {
 		bytes += len(key)
@@ -230,7 +255,7 @@ func (r *removalOfEvent) weight() (int, int64) {
 	return len(r.keys), int64(bytes)
 }
 
-func (r *removalOfEvent) write(p *pack) error {
+func (r *removalStep) write(p *pack) error {
 	for _, key := range r.keys {
 		p.delete(key)
 	}
@@ -240,5 +265,5 @@ func (r *removalOfEvent) write(p *pack) error {
 	return nil
 }
 
-func (r *removalOfEvent) apply(*pack)    {}
-func (r *removalOfEvent) done(err error) { r.waiter.finish(err) }
+func (r *removalStep) apply(*pack)    {}
+func (r *removalStep) done(err error) { r.waiter.finish(err) }

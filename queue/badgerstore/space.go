@@ -12,7 +12,7 @@ import (
 type space struct {
 	last    atomic.Int64 // free bytes when last asked; negative if unknown
 	written atomic.Int64 // bytes since then, with what compaction may need
-	limits  [2]int64     // by purpose
+	limits  [3]int64     // by purpose
 }
 
 // A purpose is what space is wanted for.
@@ -21,6 +21,7 @@ type purpose int
 const (
 	publish purpose = iota
 	finish
+	retire // which makes room in the end
 )
 
 // free estimates the free bytes now; negative if unknown.
@@ -50,7 +51,7 @@ func (sp *space) measure(o *Options) error {
 
 // check is for the start: it says what to do if there is too little space.
 func (sp *space) check(o *Options) error {
-	sp.limits = [2]int64{publish: o.PublishReserve, finish: o.FinishReserve}
+	sp.limits = [3]int64{publish: o.PublishReserve, finish: o.FinishReserve, retire: o.FinishReserve / 2}
 	if err := sp.measure(o); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ type Store struct {
 
 	inbox     inbox
 	waiters   sync.Pool // of *waiter
+	buffers   buffers
 	committed atomic.Pointer[committed]
 	recorded  broadcast // sent when deliveries got their records
 	running   sync.WaitGroup
@@ -236,6 +237,26 @@ func (s *Store) allLanes() []*lane {
 		all = append(all, l)
 	}
 	return all
+}
+
+// buffers recycles what event records are encoded into: Badger has copied them
+// when a commit returns.
+type buffers struct{ pool sync.Pool }
+
+// maxBuffer is the size of the largest buffer that is kept.
+const maxBuffer = 16 << 10
+
+func (bs *buffers) get() []byte {
+	if b, ok := bs.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
+}
+
+func (bs *buffers) put(b []byte) {
+	if cap(b) > 0 && cap(b) <= maxBuffer {
+		bs.pool.Put(&b)
+	}
 }
 
 // A broadcast wakes all that wait for something to change.

@@ -69,7 +69,7 @@ func (s *Store) PutRecord(ctx context.Context, rec queue.Record) (uint64, error)
 	switch {
 	case s.space.tooFullTo(publish):
 		return 0, queue.ErrFull
-	case rec.WebhookID == "" || len(rec.WebhookID) > 1024 || len(rec.ProjectID) > 255:
+	case rec.WebhookID == "" || len(rec.WebhookID) > maxID || len(rec.ProjectID) > maxID:
 		return 0, errors.New("put webhook record: id or project id is empty or too long")
 	case len(rec.Data) > maxValue/2:
 		return 0, fmt.Errorf("put record of webhook %s: %d bytes are too many", rec.WebhookID, len(rec.Data))
@@ -88,6 +88,9 @@ func (s *Store) DeleteRecord(ctx context.Context, webhookID string) error {
 		return err
 	}
 	defer s.life.RUnlock()
+	if s.space.tooFullTo(finish) {
+		return queue.ErrFull
+	}
 	r := &recordChange{rec: queue.Record{WebhookID: webhookID}, remove: true, waiter: s.expect(1)}
 	if err := s.write(ctx, r, r.waiter); err != nil {
 		return fmt.Errorf("delete record of webhook %s: %w", webhookID, err)

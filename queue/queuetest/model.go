@@ -16,7 +16,7 @@ import (
 
 // modelRuns is how many random histories are tried; each opens a store several
 // times. The flag -rapid.checks asks for another number.
-const modelRuns = 6
+const modelRuns = 5
 
 // testModel compares a store with a model through random histories.
 func testModel(t *testing.T, newOpener func(t testing.TB) Opener) {

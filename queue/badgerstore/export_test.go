@@ -1,0 +1,70 @@
+package badgerstore
+
+import (
+	"time"
+
+	badger "github.com/dgraph-io/badger/v4"
+)
+
+// What tests do to a store behind its back.
+
+// BreakDatabase makes the next commit fail.
+func BreakDatabase(s *Store) error { return s.db.Close() }
+
+// SaveHighWater does now what is done every second.
+func SaveHighWater(s *Store) error { return s.saveHighWater() }
+
+// MeasureSpace does now what is done every second.
+func MeasureSpace(s *Store) error { return s.space.measure(&s.opts) }
+
+// Flatten merges all levels now, and returns the size of the tables.
+func Flatten(s *Store) (int64, error) {
+	err := s.db.Flatten(1)
+	var size int64
+	for _, t := range s.db.Tables() {
+		size += int64(t.OnDiskSize)
+	}
+	return size, err
+}
+
+// FlipInDelivery changes a bit of a delivery's record.
+func FlipInDelivery(s *Store, id string) error {
+	f, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	return s.flip(keyOfDelivery(f.lane.number, f.key))
+}
+
+// FlipInEvent changes a bit of the record of a delivery's event.
+func FlipInEvent(s *Store, id string) error {
+	k, _ := parseID(id)
+	return s.flip(keyOfEvent(k.event()))
+}
+
+func (s *Store) flip(key []byte) error {
+	return s.db.Update(func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if err != nil {
+			return err
+		}
+		v, err := item.ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		v[20] ^= 4
+		return txn.Set(key, v)
+	})
+}
+
+// AddLeftover adds an entry to the due index of a delivery that does not ask
+// for it, as if a deletion had been undone.
+func AddLeftover(s *Store, id string, due time.Time) error {
+	f, err := s.find(id)
+	if err != nil {
+		return err
+	}
+	return s.db.Update(func(txn *badger.Txn) error {
+		return txn.Set(keyOfDue(f.lane.number, retries, dueEntry{dueNanos(due), f.key}), nil)
+	})
+}

@@ -1,0 +1,268 @@
+package badgerstore_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/queue/badgerstore"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+func TestSecondOpenSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	mustOpen(t, badgerstore.Options{Dir: dir})
+	_, err := badgerstore.Open(badgerstore.Options{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "another process has it open: stop that process") {
+		t.Errorf("second Open: %v", err)
+	}
+}
+
+func TestDirectoryIsForItsOwner(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	mustOpen(t, badgerstore.Options{Dir: dir})
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("directory has mode %v, want 0700", info.Mode().Perm())
+	}
+	if _, err := badgerstore.Open(badgerstore.Options{}); err == nil {
+		t.Error("Open without a directory succeeded")
+	}
+}
+
+func TestFailedCommitMakesStoreUnavailable(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 2)
+	c := mustClaim(t, s, start, 2)[0]
+	if err := badgerstore.BreakDatabase(s); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := s.Finish(background, c.Claim, result(c, webhook.Delivered)); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("Finish: %v, want ErrUnavailable", err)
+		}
+		if _, err := s.Publish(background, []queue.Publication{publication(7)}); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("Publish: %v, want ErrUnavailable", err)
+		}
+	}
+	if err := s.Stats().Err; !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("Stats.Err is %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func TestPanicInCommitterMakesStoreUnavailable(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(time.Duration, int) { panic("test") }})
+	if _, err := s.Publish(background, []queue.Publication{publication(1)}); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("Publish: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
+	var free atomic.Int64
+	o := badgerstore.Options{
+		Dir: t.TempDir(), PublishReserve: 100 << 20, FinishReserve: 50 << 20,
+		FreeSpace: func(string) (int64, error) { return free.Load(), nil },
+	}
+	if _, err := badgerstore.Open(o); err == nil || !strings.Contains(err.Error(), "make room") {
+		t.Fatalf("Open without space: %v", err)
+	}
+	measure := func(s *badgerstore.Store, n int64) {
+		t.Helper()
+		free.Store(n)
+		if err := badgerstore.MeasureSpace(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	free.Store(1 << 30)
+	s := mustOpen(t, o)
+	mustPublish(t, s, 0, 3)
+	cs := mustClaim(t, s, start, 3)
+
+	measure(s, 99<<20)
+	if _, err := s.Publish(background, []queue.Publication{publication(5)}); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("Publish: %v, want ErrFull", err)
+	}
+	if st := s.Stats(); !st.Full || st.FreeBytes > 99<<20 {
+		t.Errorf("Stats are %+v", st)
+	}
+	mustFinish(t, s, cs[0], webhook.Delivered)
+
+	measure(s, 49<<20)
+	if err := s.Finish(background, cs[1].Claim, result(cs[1], webhook.Delivered)); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("Finish: %v, want ErrFull", err)
+	}
+	measure(s, 1<<30)
+	mustFinish(t, s, cs[1], webhook.Delivered)
+	mustPublish(t, s, 5, 6)
+
+	// What is written between two measurements counts.
+	measure(s, 101<<20)
+	big := publication(10)
+	big.Event.Body = make([]byte, 512<<10)
+	if _, err := s.Publish(background, []queue.Publication{big}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Publish(background, []queue.Publication{publication(11)}); !errors.Is(err, queue.ErrFull) {
+		t.Errorf("Publish: %v, want ErrFull", err)
+	}
+}
+
+func TestDamagedDeliveryEndsCorrupt(t *testing.T) {
+	for name, flip := range map[string]func(*badgerstore.Store, string) error{
+		"delivery": badgerstore.FlipInDelivery,
+		"event":    badgerstore.FlipInEvent,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpen(t, badgerstore.Options{Dir: dir})
+			mustPublish(t, s, 0, 3)
+			cs := mustClaim(t, s, start, 3)
+			for _, c := range cs {
+				mustFinish(t, s, c, webhook.Pending)
+			}
+			id := cs[1].Delivery.ID
+			if err := flip(s, id); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, s)
+			s = mustOpen(t, badgerstore.Options{Dir: dir})
+			later := start.Add(time.Hour)
+			for _, c := range mustClaim(t, s, later, 2) {
+				if c.Delivery.ID == id {
+					t.Error("a damaged delivery was given out")
+				}
+			}
+			page, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Status: webhook.Corrupt, Limit: 5})
+			if err != nil || len(page.Deliveries) != 1 || page.Deliveries[0].ID != id {
+				t.Errorf("corrupt deliveries are %+v, %v", page.Deliveries, err)
+			}
+			if st := s.Stats().Deliveries; st[webhook.Corrupt] != 1 || st[webhook.Pending] != 2 || s.Backlog("wh_1") != 2 {
+				t.Errorf("counts are %v, backlog is %d", st, s.Backlog("wh_1"))
+			}
+			mustClaim(t, s, later, 0)
+		})
+	}
+}
+
+func TestRecordTooLargeIsRefusedAlone(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	big := publication(1)
+	big.Event.Body = make([]byte, 1<<20)
+	if _, err := s.Publish(background, []queue.Publication{publication(0), big}); err == nil {
+		t.Error("an event that cannot be stored was taken")
+	}
+	mustPublish(t, s, 0, 2)
+	mustCheck(t, s)
+}
+
+func TestLeftoverOfTheDueIndexIsNotSent(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, badgerstore.Options{Dir: dir})
+	mustPublish(t, s, 0, 1)
+	c := mustClaim(t, s, start, 1)[0]
+	mustFinish(t, s, c, webhook.Delivered)
+	if err := badgerstore.AddLeftover(s, c.Delivery.ID, start); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, badgerstore.Options{Dir: dir})
+	mustClaim(t, s, start.Add(time.Hour), 0)
+	if n := s.Backlog("wh_1"); n != 0 {
+		t.Errorf("backlog is %d", n)
+	}
+	mustPublish(t, s, 1, 2) // waits until the entry is removed
+	mustCheck(t, s)
+}
+
+func TestDeliveredAtFirstTryWritesOneEntry(t *testing.T) {
+	var entries atomic.Int64
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(_ time.Duration, n int) { entries.Store(int64(n)) }})
+	mustPublish(t, s, 0, 2)
+	const overhead = 2 // the state record, and Badger's end of transaction
+	if n := entries.Load() - overhead; n != 3 {
+		t.Errorf("publishing writes %d entries, want 3", n)
+	}
+	mustFinish(t, s, mustClaim(t, s, start, 2)[0], webhook.Delivered)
+	if n := entries.Load() - overhead; n != 1 {
+		t.Errorf("finishing writes %d entries, want 1", n)
+	}
+}
+
+func TestValueLogStaysEmpty(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, badgerstore.Options{Dir: dir})
+	big := publication(0)
+	big.Event.Body = make([]byte, 512<<10)
+	big.Event.Context = make([]byte, 256<<10)
+	if _, err := s.Publish(background, []queue.Publication{big}); err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, s, 1, 100)
+	for _, c := range mustClaim(t, s, start, 100) {
+		r := result(c, webhook.Pending)
+		r.Attempt.ResponseBody = make([]byte, webhook.MaxResponseBody)
+		if err := s.Finish(background, c.Claim, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("value logs are %v, %v", names, err)
+	}
+	b, err := os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header = 20
+	if strings.Trim(string(b[header:]), "\x00") != "" {
+		t.Error("something was written to the value log")
+	}
+}
+
+func TestRetiredSpaceComesBack(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	const rounds, events, size = 10, 200, 64 << 10
+	var left int64
+	for round := range rounds {
+		pubs := make([]queue.Publication, events)
+		for i := range pubs {
+			pubs[i] = publication(round*events + i)
+			pubs[i].Event.Body = make([]byte, size)
+		}
+		if _, err := s.Publish(background, pubs); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for _, c := range mustClaim(t, s, start, events) {
+			wg.Go(func() {
+				if err := s.Finish(background, c.Claim, result(c, webhook.Delivered)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n, more, err := s.Retire(background, start.Add(time.Hour), events); n != events || more || err != nil {
+			t.Fatalf("Retire gave %d, %v, %v", n, more, err)
+		}
+		var err error
+		if left, err = badgerstore.Flatten(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if written := int64(rounds * events * size); left > written/3 {
+		t.Errorf("of %d bytes of retired events %d are still on disk", written, left)
+	}
+	mustCheck(t, s)
+}
