@@ -72,7 +72,7 @@ func (d *Dispatcher) attempt(j *job) {
 	}
 	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
 	if verdict.Decision == NotMade {
-		d.notMade(j, &a)
+		d.notMade(j, &a, verdict.Cause)
 		return
 	}
 	j.made = true
@@ -116,8 +116,9 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
-// notMade gives a delivery back that the gateway itself could not send.
-func (d *Dispatcher) notMade(j *job, a *webhook.Attempt) {
+// notMade gives a delivery back that the gateway itself could not send. The
+// cause may be nil.
+func (d *Dispatcher) notMade(j *job, a *webhook.Attempt, cause error) {
 	d.observer.NotMade(j.lane.webhookID, a)
 	if d.ctx.Err() != nil {
 		d.release(j, j.claimed.Delivery.NextAttemptAt)
@@ -127,7 +128,7 @@ func (d *Dispatcher) notMade(j *job, a *webhook.Attempt) {
 		zap.String("webhook", j.lane.webhookID),
 		zap.String("delivery", j.claimed.Delivery.ID),
 		zap.String("outcome", string(a.Outcome)),
-		zap.String("error", a.Error))
+		zap.Error(cause))
 	now := d.clock.now()
 	d.mu.Lock()
 	until := j.lane.fault(now)

@@ -38,6 +38,11 @@ type Verdict struct {
 	// RetryAfter is how long the receiver asked to wait (429 and 503 only);
 	// zero if it did not.
 	RetryAfter time.Duration
+
+	// Cause is why the attempt was not made, for the operator's log. It holds
+	// no secret, but more than a receiver's owner may know. Nil unless the
+	// gateway itself failed.
+	Cause error
 }
 
 // Sender makes attempts. It is safe for concurrent use.
@@ -109,7 +114,7 @@ func failed(ctx context.Context, a webhook.Attempt, err error) (webhook.Attempt,
 		a.Error = "cut short: " + context.Cause(ctx).Error()
 		return a, Verdict{Decision: NotMade}
 	case fault:
-		return a, Verdict{Decision: NotMade}
+		return a, Verdict{Decision: NotMade, Cause: err}
 	}
 	return a, Verdict{}
 }

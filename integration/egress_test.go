@@ -134,6 +134,9 @@ func TestForwardProxyGetsTheCheckedAddress(t *testing.T) {
 	if want := []string{"Basic " + basic}; !slices.Equal(credentials, want) {
 		t.Errorf("the proxy got the credentials %q, want %q", credentials, want)
 	}
+	if !strings.Contains(gateway.Log(), "credentials (407)") {
+		t.Error("the log does not tell that the proxy refuses the credentials")
+	}
 	for _, secret := range []string{password, basic} {
 		if strings.Contains(gateway.Log(), secret) {
 			t.Errorf("the log has %q", secret)
