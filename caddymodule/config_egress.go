@@ -19,6 +19,8 @@ type Egress struct {
 	// The URL of an HTTP proxy that all deliveries go through, such as
 	// `http://proxy.internal:3128`. Receivers are looked up and checked here
 	// all the same. `advertise` must say which addresses the proxy sends from.
+	// Placeholders such as `{env.PROXY}` are resolved when the configuration is
+	// loaded; a user name and password in it are sent to the proxy.
 	// Default: none.
 	Proxy string `json:"proxy,omitempty"`
 

@@ -65,7 +65,7 @@ func (a *App) resolve(ctx caddy.Context) (*gateway.Settings, StoreOpener, error)
 	} else if literal {
 		warnLiteral(ctx.Logger(), "secrets_key")
 	}
-	egressConfig, err := a.Egress.config()
+	egressConfig, err := a.Egress.config(ctx.Logger())
 	if err != nil {
 		return nil, nil, err
 	}

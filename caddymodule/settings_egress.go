@@ -6,13 +6,14 @@ import (
 	"net/url"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/egress"
 )
 
 // config returns the way out that is configured; the nil Egress is the default.
 // What needs no context is checked here, the rest by egress.New.
-func (e *Egress) config() (egress.Config, error) {
+func (e *Egress) config(logger *zap.Logger) (egress.Config, error) {
 	if e == nil {
 		return egress.Config{OwnPorts: ownPorts}, nil
 	}
@@ -26,14 +27,31 @@ func (e *Egress) config() (egress.Config, error) {
 		errs = append(errs, fmt.Errorf("egress: advertise: %w", err))
 	}
 	if e.Proxy != "" {
-		if c.Proxy, err = url.Parse(e.Proxy); err != nil { // its text may hold a password
-			errs = append(errs, errors.New("egress: proxy: it must be a URL such as http://proxy.internal:3128"))
+		if c.Proxy, err = e.proxy(logger); err != nil {
+			errs = append(errs, fmt.Errorf("egress: proxy: %w", err))
 		}
 	}
 	if c.Allow, err = e.ranges(); err != nil {
 		errs = append(errs, fmt.Errorf("egress: %w", err))
 	}
 	return c, errors.Join(errs...)
+}
+
+// proxy returns the URL of the proxy. No error repeats it: it may hold a
+// password.
+func (e *Egress) proxy(logger *zap.Logger) (*url.URL, error) {
+	text, literal, err := resolveText(e.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("it must be a URL such as http://proxy.internal:3128")
+	}
+	if _, password := u.User.Password(); password && literal {
+		warnLiteral(logger, "password of egress proxy")
+	}
+	return u, nil
 }
 
 // ranges returns the ranges of allow, each at most once.
