@@ -90,7 +90,8 @@ func BenchmarkTransactionPerPublish(b *testing.B) {
 	for _, n := range []int{1, 64, 256} {
 		b.Run(fmt.Sprintf("publishers=%d", n), func(b *testing.B) {
 			db, err := badger.Open(badger.DefaultOptions(benchDir(b)).WithSyncWrites(true).WithLoggingLevel(badger.ERROR).
-				WithCompression(options.None).WithBlockCacheSize(0).WithMemTableSize(16 << 20).WithNumMemtables(3).WithNumCompactors(2).WithDetectConflicts(false))
+				WithCompression(options.None).WithBlockCacheSize(0).WithMemTableSize(16 << 20).WithNumMemtables(3).WithNumCompactors(3).
+				WithBaseTableSize(8 << 20).WithBaseLevelSize(64 << 20).WithDetectConflicts(false))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -2,7 +2,7 @@
 // no server. It belongs to this package how publications, deliveries and
 // records are laid out in Badger (keys.go, record.go), how they reach the disk
 // (committer.go) and what is kept in memory about what is due (lane.go,
-// journal.go). docs/adr/0002-store-layout.md gives the reasons.
+// journal.go). docs/adr/0006-store-layout.md gives the reasons.
 //
 // # Reading the source
 //

@@ -75,7 +75,7 @@ func (o Options) withDefaults() (Options, error) {
 // of an idle store is one of it, and the larger it is the less is compacted.
 const memTableSize = 16 << 20
 
-// badger returns the options for Badger (docs/adr/0002-store-layout.md).
+// badger returns the options for Badger (docs/adr/0006-store-layout.md).
 func (o Options) badger() badger.Options {
 	bo := badger.DefaultOptions(o.Dir).
 		WithLogger(badgerLog{o.Logger.Named("badger").Sugar()}).
@@ -84,7 +84,9 @@ func (o Options) badger() badger.Options {
 		WithNumVersionsToKeep(1).
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(3).
-		WithNumCompactors(3). // the third rewrites old tables of the last level (LmaxCompaction)
+		WithBaseTableSize(8 << 20).
+		WithBaseLevelSize(64 << 20). // with the defaults a fifth more time goes into compaction
+		WithNumCompactors(3).        // the third rewrites old tables of the last level (LmaxCompaction)
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
