@@ -160,7 +160,7 @@ func (s *Store) readNames(txn *badger.Txn) error {
 }
 
 // readDue counts what is pending. It reads the whole due index, keys only:
-// about a second for a million deliveries.
+// less than a second for a million deliveries.
 func (s *Store) readDue(txn *badger.Txn) error {
 	it := txn.NewIterator(over([]byte{prefixDue}))
 	defer it.Close()
