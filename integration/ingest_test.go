@@ -82,7 +82,7 @@ func bodiesOf(t *testing.T, r *gatewaytest.Receiver, n int) map[string]string {
 	return bodies
 }
 
-const at = "2024-01-01T00:00:00Z"
+const createdAt = "2024-01-01T00:00:00Z"
 
 // TestFormsOfABatchGiveTheSameDeliveries publishes two events as an array, as
 // lines and as CloudEvents.
@@ -92,10 +92,10 @@ func TestFormsOfABatchGiveTheSameDeliveries(t *testing.T) {
 	gateway := startWith(t, oneWebhook(receiver.URL(), "*"))
 
 	event := func(id string) string {
-		return fmt.Sprintf(`{"id":%q,"type":"api_key.created","project_id":"p","created_at":%q,"data":{"name":"ä", "2":1.50, "1":"<"}}`, id, at)
+		return fmt.Sprintf(`{"id":%q,"type":"api_key.created","project_id":"p","created_at":%q,"data":{"name":"ä", "2":1.50, "1":"<"}}`, id, createdAt)
 	}
 	cloud := func(id string) string {
-		return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/keys","type":"api_key.created","projectid":"p","time":%q,"data":{"name":"ä", "2":1.50, "1":"<"}}`, id, at)
+		return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/keys","type":"api_key.created","projectid":"p","time":%q,"data":{"name":"ä", "2":1.50, "1":"<"}}`, id, createdAt)
 	}
 	for _, tt := range []struct{ mediaType, body, ids string }{
 		{"application/json", "[" + event("array-1") + "," + event("array-2") + "]", "array-1 array-2"},
@@ -115,7 +115,7 @@ func TestFormsOfABatchGiveTheSameDeliveries(t *testing.T) {
 		t.Errorf("structured CloudEvent: %d %s, want 202 %s", one.Status, one.Body, want)
 	}
 	binary := sendAs(t, gateway, "application/json", `{"name":"ä", "2":1.50, "1":"<"}`, "ce-specversion", "1.0", "ce-id", "cloud-4",
-		"ce-source", "/keys", "ce-type", "api_key.created", "ce-projectid", "p", "ce-time", at)
+		"ce-source", "/keys", "ce-type", "api_key.created", "ce-projectid", "p", "ce-time", createdAt)
 	if want := `{"id":"cloud-4","deliveries":1,"duplicate":false}`; binary.Status != http.StatusAccepted || strings.TrimSpace(binary.Body) != want {
 		t.Errorf("binary CloudEvent: %d %s, want 202 %s", binary.Status, binary.Body, want)
 	}
@@ -126,7 +126,7 @@ func TestFormsOfABatchGiveTheSameDeliveries(t *testing.T) {
 		t.Errorf("%d events arrived, want %d", len(bodies), events)
 	}
 	for id, body := range bodies {
-		want := fmt.Sprintf(`{"id":%q,"type":"api_key.created","data":{"1":"<","2":1.5,"name":"ä"},"created_at":%q,"api_version":"2021-09-01"}`, id, at)
+		want := fmt.Sprintf(`{"id":%q,"type":"api_key.created","data":{"1":"<","2":1.5,"name":"ä"},"created_at":%q,"api_version":"2021-09-01"}`, id, createdAt)
 		if body != want {
 			t.Errorf("body\n got %s\nwant %s", body, want)
 		}
@@ -302,11 +302,11 @@ func TestUnsafeJSONCanBePreserved(t *testing.T) {
 	t.Parallel()
 	receiver := gatewaytest.NewReceiver(t)
 	gateway := startWith(t, "unsafe_json preserve\n"+oneWebhook(receiver.URL(), "*"))
-	answer := gateway.Post(t, "/events", `{"id":"e","type":"project.created","created_at":"`+at+`","data":{"id":"p", "n":[9007199254740993, 1e999, 1.50], "s":"\ud800", "1":0}}`)
+	answer := gateway.Post(t, "/events", `{"id":"e","type":"project.created","created_at":"`+createdAt+`","data":{"id":"p", "n":[9007199254740993, 1e999, 1.50], "s":"\ud800", "1":0}}`)
 	if answer.Status != http.StatusAccepted {
 		t.Fatalf("%d %s", answer.Status, answer.Body)
 	}
-	want := `{"id":"e","type":"project.created","data":{"1":0,"id":"p","n":[9007199254740993,1e999,1.5],"s":"\ud800"},"created_at":"` + at + `","api_version":"2021-09-01"}`
+	want := `{"id":"e","type":"project.created","data":{"1":0,"id":"p","n":[9007199254740993,1e999,1.5],"s":"\ud800"},"created_at":"` + createdAt + `","api_version":"2021-09-01"}`
 	if got := bodiesOf(t, receiver, 1)["e"]; got != want {
 		t.Errorf("body\n got %s\nwant %s", got, want)
 	}
