@@ -25,7 +25,7 @@ type Options struct {
 
 	// MemoryDeliveries and MemoryBytes bound the deliveries that wait in
 	// memory for their first attempt; more are recorded on disk at once. The
-	// bytes are of their events. Default: 100 000 and 64 MiB.
+	// bytes are of their events. Default: 50 000 and 32 MiB.
 	MemoryDeliveries int
 	MemoryBytes      int64
 
@@ -54,10 +54,10 @@ func (o Options) withDefaults() (Options, error) {
 		o.Logger = zap.NewNop()
 	}
 	if o.MemoryDeliveries <= 0 {
-		o.MemoryDeliveries = 100_000
+		o.MemoryDeliveries = 50_000
 	}
 	if o.MemoryBytes <= 0 {
-		o.MemoryBytes = 64 << 20
+		o.MemoryBytes = 32 << 20
 	}
 	if o.PublishReserve <= 0 {
 		o.PublishReserve = 256 << 20
@@ -73,7 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 
 // memTableSize is a compromise: a transaction may fill 15 % of it, the memory
 // of an idle store is one of it, and the larger it is the less is compacted.
-const memTableSize = 16 << 20
+const memTableSize = 32 << 20
 
 // badger returns the options for Badger (docs/adr/0006-store-layout.md).
 func (o Options) badger() badger.Options {
@@ -85,8 +85,10 @@ func (o Options) badger() badger.Options {
 		WithMemTableSize(memTableSize).
 		WithNumMemtables(3).
 		WithBaseTableSize(8 << 20).
-		WithBaseLevelSize(64 << 20). // with the defaults a fifth more time goes into compaction
-		WithNumCompactors(3).        // the third rewrites old tables of the last level (LmaxCompaction)
+		WithBaseLevelSize(128 << 20).
+		WithNumLevelZeroTables(10). // compaction in larger steps: with the defaults it takes a third of the time
+		WithNumLevelZeroTablesStall(30).
+		WithNumCompactors(3). // the third rewrites old tables of the last level (LmaxCompaction)
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
