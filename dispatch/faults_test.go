@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync/atomic"
@@ -125,6 +126,66 @@ func TestAnOutcomeTheStoreDidNotTakeIsTriedAgainAfterTheClaim(t *testing.T) {
 			t.Errorf("%d attempts, want 2", n)
 		}
 	})
+}
+
+func TestALaneIsKeptWhenTheClaimAfterALostOutcomeFails(t *testing.T) {
+	for name, state := range map[string]dispatch.State{"active": dispatch.Active, "disabled": dispatch.Disabled} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.hooks.add("wh_1", "proj_1", status(200))
+				w.hooks.set("wh_1", state)
+				var claims, finishes atomic.Int32
+				w.store.failWith(func(call string) error {
+					switch {
+					case call == "finish" && finishes.Add(1) == 1:
+						return errors.New("conflict")
+					case call == "claim" && claims.Add(1) > 1 && finishes.Load() == 1 && claims.Load() < 5:
+						return errors.New("busy")
+					}
+					return nil
+				})
+				w.start()
+				defer w.stop()
+				w.publish("wh_1", 1)
+				time.Sleep(10 * time.Minute)
+				synctest.Wait()
+				w.wantCount("wh_1", webhook.Pending, 0)
+				if n := claims.Load(); n > 10 {
+					t.Errorf("%d claims in 10 minutes, want a few", n)
+				}
+			})
+		})
+	}
+}
+
+func TestAClaimThatPanickedAfterTakingIsMadeGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hooks.add("wh_1", "proj_1", status(200))
+		w.opts.Store = &panickingStore{memStore: w.store}
+		w.d = dispatch.New(w.opts)
+		w.start()
+		defer w.stop()
+		id := w.publish("wh_1", 1)[0]
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		w.wantStatus(id, webhook.Delivered, "")
+	})
+}
+
+// panickingStore panics in its first claim, when it has taken what was asked.
+type panickingStore struct {
+	*memStore
+	panicked atomic.Bool
+}
+
+func (s *panickingStore) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
+	claimed, next, err := s.memStore.Claim(ctx, r)
+	if s.panicked.CompareAndSwap(false, true) {
+		panic("boom")
+	}
+	return claimed, next, err
 }
 
 func TestAClaimThatFailsIsRepeatedMoreAndMoreSlowly(t *testing.T) {

@@ -143,6 +143,9 @@ func (l *lane) next(now time.Time) (time.Time, bool) {
 	case Held:
 		at = latest(now, l.pausedUntil, l.sweepAt)
 	case Disabled, Unknown:
+		if l.due.IsZero() {
+			at = latest(at, l.lapse)
+		}
 	}
 	if l.overtakes(latest(at, l.claimTime(now))) {
 		return time.Time{}, false

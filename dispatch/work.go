@@ -26,8 +26,11 @@ type job struct {
 
 // turn is a lane's turn to claim.
 type turn struct {
-	job               // without a delivery
-	due     time.Time // the lane's, to restore if the claim fails
+	job // without a delivery
+
+	// The lane's, to restore if the claim fails.
+	due, lapse time.Time
+
 	request queue.ClaimRequest
 }
 
@@ -177,7 +180,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 
 	n := min(l.most(now), maxClaim, d.fairShare())
 	at := l.claimTime(now)
-	t := turn{job: j, due: l.due, request: queue.ClaimRequest{
+	t := turn{job: j, due: l.due, lapse: l.lapse, request: queue.ClaimRequest{
 		WebhookID: l.webhookID,
 		Owner:     d.owner,
 		Max:       n,
@@ -245,7 +248,9 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 		l.limiter.ReserveN(now, n)
 	}
 	if err != nil {
+		// What the claim has taken all the same comes back when it runs out.
 		l.told(t.due)
+		l.lapse = latest(l.lapse, t.lapse, t.request.Until)
 		l.fault(now)
 	}
 	l.told(next)
