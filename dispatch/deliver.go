@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -179,23 +178,4 @@ func (d *Dispatcher) lapse(j *job) {
 	d.mu.Lock()
 	j.lane.lapse = latest(j.lane.lapse, j.claimed.Claim.Until)
 	d.mu.Unlock()
-}
-
-// storeFailed logs an error of the store. One that will not pass ends claiming.
-func (d *Dispatcher) storeFailed(doing, webhookID string, err error) {
-	if !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrUnavailable) {
-		d.log.Error("store failed", zap.String("doing", doing), zap.String("webhook", webhookID), zap.Error(err))
-		return
-	}
-	d.mu.Lock()
-	first := !d.halted
-	d.halted = true
-	d.mu.Unlock()
-	if first {
-		d.log.Error("the store is gone, sending stops", zap.String("doing", doing), zap.Error(err))
-	}
-}
-
-func (d *Dispatcher) logPanic(msg, webhookID string, p any) {
-	d.log.Error(msg, zap.String("webhook", webhookID), zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
 }

@@ -89,7 +89,8 @@ type Dispatcher struct {
 	busy     int       // worker tokens that are taken
 	seeking  int       // workers that were employed and have not yet looked for a turn
 	resting  []worker  // without a token
-	halted   bool      // not started, stopped, or the store failed: nothing is claimed
+	halted   bool      // not started, stopped, or something failed for good: nothing is claimed
+	err      error     // why it was halted, if nobody stopped it
 }
 
 // New returns a Dispatcher that has not started.
@@ -204,6 +205,7 @@ func (d *Dispatcher) close(started bool) {
 // SetWorkers changes how many attempts may be in flight. Fewer than are in
 // flight: those end in peace. Less than 1 is 1.
 func (d *Dispatcher) SetWorkers(n int) {
+	defer d.guard("a change of workers")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.workers = max(1, n)
@@ -214,6 +216,7 @@ func (d *Dispatcher) SetWorkers(n int) {
 // resolve their receiver anyway; it is needed where none would be made: the
 // webhook was resumed, disabled or deleted, or its limits have changed.
 func (d *Dispatcher) Refresh(webhookID string) {
+	defer d.guard("a refresh")
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,6 +228,7 @@ func (d *Dispatcher) Refresh(webhookID string) {
 
 // RefreshAll is Refresh for every webhook: the settings have changed.
 func (d *Dispatcher) RefreshAll() {
+	defer d.guard("a refresh")
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -239,9 +241,73 @@ func TestAStoreThatIsGoneEndsSendingQuietly(t *testing.T) {
 			if n := w.d.InFlight(); n != 0 {
 				t.Errorf("%d workers are busy", n)
 			}
+			if err := w.d.Err(); !errors.Is(err, gone) {
+				t.Errorf("Err: %v, want %v", err, gone)
+			}
 			if err := w.d.Stop(t.Context()); err != nil {
 				t.Errorf("Stop: %v", err)
 			}
 		})
+	}
+}
+
+// A clock that panics in the right place stands for a fault in the Dispatcher's
+// own bookkeeping.
+func TestAPanicInTheBookkeepingHaltsSendingAndNothingElse(t *testing.T) {
+	for _, where := range []string{"pick", "open", "conclude", "notice", "Refresh", "RefreshAll"} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				tr := w.hooks.add("wh_1", "proj_1", after(time.Second, 200))
+				var armed atomic.Bool
+				w.opts.Clock = func() time.Time {
+					if armed.Load() && calledBy("Dispatcher)."+where) {
+						panic("boom")
+					}
+					return w.wall.now()
+				}
+				w.d = dispatch.New(w.opts)
+				w.start()
+				w.publish("wh_1", 3)
+				synctest.Wait()
+				if err := w.d.Err(); err != nil {
+					t.Errorf("Err before the panic: %v", err)
+				}
+				armed.Store(true)
+				w.publish("wh_1", 20)
+				w.d.Refresh("wh_1")
+				w.d.RefreshAll()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if err := w.d.Err(); err == nil || strings.Contains(err.Error(), "boom") {
+					t.Errorf("Err: %v, want one that does not say what the panic did", err)
+				}
+				armed.Store(false)
+				w.publish("wh_1", 1)
+				time.Sleep(time.Hour)
+				w.wantCount("wh_1", webhook.Delivered, tr.count())
+				if n := tr.count(); n < 3 || n > 16 {
+					t.Errorf("%d attempts, want those that were in flight and no more", n)
+				}
+				if err := w.d.Stop(t.Context()); err != nil {
+					t.Errorf("Stop: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// calledBy says whether a function of that name is calling.
+func calledBy(name string) bool {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, name) {
+			return true
+		}
+		if !more {
+			return false
+		}
 	}
 }

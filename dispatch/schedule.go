@@ -13,6 +13,7 @@ const clockCheck = time.Second
 
 // notice is what the store calls when a delivery can be claimed from due on.
 func (d *Dispatcher) notice(webhookID string, due time.Time) {
+	defer d.guard("a notice of the store") // whose goroutine this is
 	if d.closed.Load() {
 		return
 	}

@@ -67,6 +67,7 @@ func (d *Dispatcher) employ(j job) {
 // waits for one. Meanwhile it holds one worker token.
 func (d *Dispatcher) work(w worker, j job) {
 	defer d.running.Done()
+	defer d.guard("a worker")
 	for awake := true; awake; j, awake = <-w {
 		for more := true; more; j, more = d.seek(w, j) {
 			if j.lane != nil {
