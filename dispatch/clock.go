@@ -20,14 +20,18 @@ type clock struct {
 
 func newClock(wall func() time.Time) *clock {
 	c := &clock{wall: wall, began: time.Now()}
-	c.epoch = c.read(c.began)
+	c.epoch = readWall(wall, c.began)
 	return c
 }
 
-// read returns the wall clock, without a monotonic reading, at now.
-func (c *clock) read(now time.Time) time.Time {
-	if c.wall != nil {
-		now = c.wall()
+// wallTime returns what the wall clock shows, for records.
+func (c *clock) wallTime() time.Time { return readWall(c.wall, time.Now()) }
+
+// readWall returns the wall clock, without a monotonic reading. It is read anew
+// only if it is not the machine's, which now shows.
+func readWall(wall func() time.Time, now time.Time) time.Time {
+	if wall != nil {
+		now = wall()
 	}
 	return now.Round(0)
 }
@@ -35,7 +39,7 @@ func (c *clock) read(now time.Time) time.Time {
 func (c *clock) now() time.Time {
 	now := time.Now()
 	steady := c.epoch.Add(now.Sub(c.began))
-	ahead := int64(c.read(now).Sub(steady))
+	ahead := int64(readWall(c.wall, now).Sub(steady))
 	for {
 		lead := c.lead.Load()
 		if ahead <= lead {

@@ -21,15 +21,18 @@ func (d *Dispatcher) handle(j *job) {
 		}
 	}()
 	delivery := &j.claimed.Delivery
+	ends := func(status webhook.Status, reason string) {
+		d.settle(j, queue.Result{Status: status, Step: delivery.Step, Reason: reason, At: d.clock.wallTime()})
+	}
 	switch {
 	case d.closed.Load():
 		d.release(j, delivery.NextAttemptAt)
 	case j.state == Unknown:
-		d.settle(j, queue.Result{Status: webhook.Cancelled, Step: delivery.Step})
+		ends(webhook.Cancelled, "")
 	case j.state == Disabled:
-		d.settle(j, queue.Result{Status: webhook.Skipped, Step: delivery.Step, Reason: disabledReason(j.receiver)})
+		ends(webhook.Skipped, disabledReason(j.receiver))
 	case !d.clock.now().Before(d.expiry(j)):
-		d.settle(j, queue.Result{Status: webhook.Failed, Step: delivery.Step, Reason: reasonExpired})
+		ends(webhook.Failed, reasonExpired)
 		d.sweepOn(j.lane)
 	case j.state == Held:
 		d.release(j, delivery.NextAttemptAt)
@@ -148,7 +151,7 @@ func (d *Dispatcher) settle(j *job, r queue.Result) {
 		Attempt:  r.Attempt,
 		Status:   r.Status,
 		Reason:   r.Reason,
-		Latency:  d.clock.now().Sub(j.claimed.Event.ReceivedAt),
+		Latency:  max(0, d.clock.wallTime().Sub(j.claimed.Event.ReceivedAt)),
 	})
 }
 

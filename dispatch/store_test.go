@@ -172,6 +172,34 @@ func TestDisabledWebhookSkipsRetriesAheadOfTimeOverTheRealStore(t *testing.T) {
 	})
 }
 
+func TestWhatEndsAheadOfTimeIsFinishedNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDiskWorld(t)
+		defer w.close()
+		w.hooks.add("wh_off", "proj_1", status(500))
+		w.hooks.add("wh_deleted", "proj_1", status(500))
+		w.publish(0, 2, "wh_off", "wh_deleted")
+		w.wall.jump(day) // what finished_at shows is the wall clock, also when it goes back
+		time.Sleep(30 * time.Minute)
+		w.wall.jump(-day)
+		w.hooks.set("wh_off", dispatch.Disabled)
+		delete(w.hooks.m, "wh_deleted")
+		w.d.RefreshAll() // the next attempts lie an hour ahead
+		synctest.Wait()
+		now := time.Now()
+		for _, d := range append(w.wantAll("wh_off", webhook.Skipped, 2), w.wantAll("wh_deleted", webhook.Cancelled, 2)...) {
+			if !d.FinishedAt.Equal(now) {
+				t.Errorf("delivery %s was finished at %v, want %v", d.ID, d.FinishedAt, now)
+			}
+		}
+		for _, r := range w.seen.reports {
+			if r.Latency > time.Hour && r.Status != webhook.Pending {
+				t.Errorf("latency %v, want less than an hour", r.Latency)
+			}
+		}
+	})
+}
+
 func TestForwardClockJumpOverTheRealStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDiskWorld(t)

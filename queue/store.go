@@ -252,6 +252,10 @@ type Result struct {
 
 	// Reason is recorded with the status. May be empty.
 	Reason string
+
+	// At is when the delivery came to its status. Zero: at the end of the
+	// attempt or, if none was made, when it was claimed.
+	At time.Time
 }
 
 // EventQuery selects a page of a project's events.

@@ -81,6 +81,9 @@ func (h *hold) result(r queue.Result) deliveryRecord {
 		d.attempts = a.Number
 		at = a.StartedAt.Add(a.Duration)
 	}
+	if !r.At.IsZero() {
+		at = r.At
+	}
 	switch {
 	case d.status == webhook.Pending:
 		d.finishedAt = time.Time{}

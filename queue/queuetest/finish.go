@@ -92,6 +92,14 @@ func testFinishNoAttempt(b *bench) {
 	if d.Attempts != 1 || d.Status != webhook.Skipped || !d.FinishedAt.Equal(b.now) || !cmp.Equal(d.LastAttempt, r.Attempt) {
 		b.Errorf("delivery is %+v", d)
 	}
+
+	b.send("wh_2")
+	c = b.claimOnly("wh_2", 1)[0]
+	at := b.now.Add(-time.Minute)
+	b.finish(c, queue.Result{Status: webhook.Skipped, Reason: "disabled", At: at})
+	if d := b.delivery(c.Delivery.ID); !d.FinishedAt.Equal(at) {
+		b.Errorf("delivery was finished at %v, want %v", d.FinishedAt, at)
+	}
 }
 
 func testAttempts(b *bench) {
