@@ -30,6 +30,9 @@ const (
 
 	// packsPerFlatten is how many packs make tidying up worth while.
 	packsPerFlatten = 1000
+
+	// bytesPerFlatten is how many bytes of retired events do.
+	bytesPerFlatten = 16 << 20
 )
 
 // keep runs until stopAll is closed.
@@ -65,7 +68,9 @@ func (s *Store) keepOnce() {
 		k.seen, k.quiet = seq, 0
 		return
 	}
-	if k.quiet++; k.quiet >= quietRounds && k.seen-k.flattened >= packsPerFlatten {
+	k.quiet++
+	worth := k.seen-k.flattened >= packsPerFlatten || s.retiring.bytes.Load() >= bytesPerFlatten
+	if k.quiet >= quietRounds && worth {
 		s.flatten()
 	}
 }
@@ -77,6 +82,7 @@ func (s *Store) keepOnce() {
 func (s *Store) flatten() {
 	k := &s.keeper
 	k.flattened = k.seen
+	s.retiring.bytes.Store(0)
 	if size, _ := s.db.Size(); size > flattenLimit || s.space.free() < 3*flattenLimit {
 		return
 	}

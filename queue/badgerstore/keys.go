@@ -28,6 +28,7 @@ const (
 	prefixOwned    = 'x' // length and project, webhook id → nothing
 	prefixContext  = 'c' // project → remembered context
 	prefixMeta     = 'm' // → meta record
+	prefixLayout   = 'v' // → version of this layout, one byte
 )
 
 // An eventKey is an event's place in the order of acceptance: 6 bytes of
@@ -243,7 +244,13 @@ func keyOfContext(projectID string) []byte {
 	return append([]byte{prefixContext}, projectID...)
 }
 
-var metaKey = []byte{prefixMeta}
+var (
+	metaKey   = []byte{prefixMeta}
+	layoutKey = []byte{prefixLayout}
+)
+
+// layoutVersion is the version of what this file and the records say.
+const layoutVersion = 1
 
 // over returns the options to iterate over the keys with a prefix. Values are
 // in the same place as the keys, so that there is nothing to prefetch; Badger

@@ -68,8 +68,7 @@ func (s *Store) open() error {
 			return fmt.Errorf("set write-ahead log aside: %w", err)
 		}
 	}
-	bo := s.opts.badger()
-	if s.db, err = openBadger(bo); err != nil {
+	if s.db, err = openFounded(s.opts.badger()); err != nil {
 		return err
 	}
 	// Badger counts more than we do, so stay clear of its limits.
@@ -79,6 +78,34 @@ func (s *Store) open() error {
 		return errors.Join(err, s.db.Close())
 	}
 	return nil
+}
+
+// openFounded opens the database and, where it is new, lays down the layout's
+// version in the deepest level. It stays there: Badger's Flatten leaves a store
+// alone that has nothing but level 0, however much of that was deleted.
+func openFounded(o badger.Options) (*badger.DB, error) {
+	db, err := openBadger(o)
+	if err != nil {
+		return nil, err
+	}
+	err = db.View(func(txn *badger.Txn) error {
+		_, err := txn.Get(layoutKey)
+		return err
+	})
+	if err == nil {
+		return db, nil
+	}
+	if closeErr := db.Close(); !errors.Is(err, badger.ErrKeyNotFound) || closeErr != nil {
+		return nil, errors.Join(err, closeErr)
+	}
+	if db, err = openBadger(o.WithCompactL0OnClose(true)); err != nil {
+		return nil, err
+	}
+	err = db.Update(func(txn *badger.Txn) error { return txn.Set(layoutKey, []byte{layoutVersion}) })
+	if err = errors.Join(err, db.Close()); err != nil {
+		return nil, err
+	}
+	return openBadger(o)
 }
 
 // openBadger turns the panics of Badger's Open into errors.

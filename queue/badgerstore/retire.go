@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -21,6 +22,8 @@ type retiring struct {
 	mu     sync.RWMutex
 	events map[eventKey]bool
 	floor  eventKey // owned by call
+
+	bytes atomic.Int64 // of removed events, since Badger last tidied up
 }
 
 func (r *retiring) includes(k eventKey) bool {
@@ -195,6 +198,7 @@ func (r *remover) event(k eventKey) error {
 		r.step.keys = append(r.step.keys, keyOfID(ev.event.ID, ev.event.ProjectID), append(projectLead(ev.event.ProjectID), k[:]...))
 	}
 	r.step.keys = append(r.step.keys, key)
+	r.store.retiring.bytes.Add(int64(len(value)))
 	return r.flushIfFull()
 }
 
