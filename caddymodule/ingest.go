@@ -81,6 +81,9 @@ func (h *Ingest) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if len(items) == 0 {
+		return problem.New(problem.Invalid, "The batch is empty: send at least one event.")
+	}
 	if single {
 		return h.publishOne(w, r, gw, key, items[0].Input)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -81,6 +82,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // read reads the body of a request, up to the limit of its form.
 func (h *Ingest) read(w http.ResponseWriter, r *http.Request, f form) (requestBody, error) {
+	limitTime(w, r, bodyTime)
 	b := requestBody{buffers.Get().(*bytes.Buffer)}
 	if err := h.fill(b.buf, w, r, f); err != nil {
 		b.free()
@@ -168,11 +170,28 @@ func leaveBody(w http.ResponseWriter, r *http.Request, e *problem.Error) {
 	case r.ProtoMajor == 1 && r.Header.Get("Expect") != "":
 		w.Header().Set("Connection", "close")
 	case e.Code == problem.TooLarge:
+		limitTime(w, r, readAwayTime)
 		_, _ = io.CopyN(io.Discard, r.Body, readAway) // whatever comes
 	}
 }
 
-const readAway = 8 << 20
+const (
+	readAway     = 8 << 20
+	readAwayTime = 2 * time.Second
+)
+
+// bodyTime is how long a client may take to send a body, unless the server's
+// read_timeout says otherwise: a body that trickles in occupies memory.
+const bodyTime = 30 * time.Second
+
+// limitTime sets the time by which what is read of a request must have come.
+// net/http sets its own for the next request.
+func limitTime(w http.ResponseWriter, r *http.Request, d time.Duration) {
+	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 && d == bodyTime {
+		return
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d)) // where it is not supported the server's limits hold
+}
 
 func tooLarge(limit int64) error {
 	return problem.New(problem.TooLarge, fmt.Sprintf("The body is larger than %s. Send less data in one request.",

@@ -104,6 +104,14 @@ func TestIngestTakesOnlyPost(t *testing.T) {
 	}
 }
 
+func TestIngestRefusesAnEmptyBatch(t *testing.T) {
+	s := newIngestServer(t)
+	got := s.publish(`[]`)
+	if code, _ := problemOf(t, got.body); got.status != 422 || code != "invalid" {
+		t.Errorf("got %d %s, want 422 invalid", got.status, got.body)
+	}
+}
+
 func TestIngestAsksForAKey(t *testing.T) {
 	s := newIngestServer(t)
 	for _, authorization := range []string{
@@ -192,7 +200,6 @@ func TestIngestAnswers(t *testing.T) {
 			`{"results":[{"id":"a1","status":"rejected","deliveries":0,"error":{"type":"https://github.com/tengineai/webhook-gateway/problems/id_conflict",` +
 				`"title":"The event id was used with other content","status":409,"detail":"An event with this id and other content was taken before. ` +
 				`Give the new event an id of its own.","code":"id_conflict"}},{"id":"a1","status":"duplicate","deliveries":1}]}`},
-		{"empty batch", jsonType, `[]`, nil, 202, `{"results":[]}`},
 		{"lines", lines, event + "\n\n" + `{"id":"a3","type":"project.updated","data":{"id":"p"}}`, nil, 202,
 			`{"results":[{"id":"a1","status":"duplicate","deliveries":1},{"id":"a3","status":"accepted","deliveries":0}]}`},
 		{"one line is a batch", lines, event, nil, 202, `{"results":[{"id":"a1","status":"duplicate","deliveries":1}]}`},

@@ -224,6 +224,9 @@ func (k *APIKey) key(name string, logger *zap.Logger) (gateway.Key, error) {
 		if n, err := hex.Decode(key.Hash[:], []byte(digits)); len(digits) != 2*sha256.Size || err != nil || n != sha256.Size {
 			return gateway.Key{}, errors.New("what follows sha256: must be the 64 hex digits of the token's hash")
 		}
+		if key.Hash == gateway.HashToken("") {
+			return gateway.Key{}, errors.New("this is the hash of an empty text: the token was missing when it was made")
+		}
 		return key, nil
 	}
 	if err := checkToken(token); err != nil {

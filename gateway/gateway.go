@@ -176,25 +176,26 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 
+	gen := g.current.Load()
 	drain := time.Duration(0)
-	if gen := g.current.Load(); gen != nil {
+	if gen != nil {
 		drain = gen.settings.DrainTimeout
 	}
+	g.janitor.cancelRound()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
-	g.janitor.stop()
-	var errs []error
 	if err := g.dispatcher.Stop(ctx); err != nil {
 		g.log.Warn("attempts in flight were cut short; they are made again at the next start",
 			zap.Duration("drain_timeout", drain))
 	}
-	if gen := g.current.Load(); gen != nil {
+	g.janitor.wait()
+	if gen != nil {
 		gen.settings.Egress.Close()
 	}
 	if err := g.store.Close(); err != nil {
-		errs = append(errs, fmt.Errorf("close store: %w", err))
+		return fmt.Errorf("close store: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Closing says whether the gateway has begun to close, or is closed.

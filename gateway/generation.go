@@ -112,7 +112,7 @@ func (g *Gateway) Authenticate(token string) (*Key, error) {
 		return nil, err
 	}
 	key, ok := gen.keys.find(token)
-	if !ok {
+	if !ok || token == "" { // a request without a token has no key, whatever hash was configured
 		return nil, problem.New(problem.Unauthorized,
 			`Send the header "Authorization: Bearer <API key>" with a key that the gateway knows.`)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tengineai/webhook-gateway/filter"
@@ -38,29 +39,56 @@ func (g *Gateway) Publish(ctx context.Context, inputs []webhook.Input) ([]Publis
 	if err := g.checkRoom(ctx, gen, inputs); err != nil {
 		return nil, err
 	}
-
-	now := g.now()
-	p := publisher{g: g, gen: gen, now: now}
-	pubs := make([]queue.Publication, len(inputs))
-	events := make([]webhook.Event, len(inputs))
-	for i := range inputs {
-		events[i] = inputs[i].Event(now, gen.settings.APIVersion)
-		pubs[i], err = p.publication(ctx, &inputs[i], &events[i], len(inputs) > 1)
-		if err != nil {
-			return nil, storeProblem(err)
+	p := publisher{g: g, gen: gen, now: g.now(), batch: len(inputs) > 1}
+	results := make([]Published, 0, len(inputs))
+	for len(results) < len(inputs) {
+		step, err := p.publish(ctx, inputs[len(results):])
+		if err != nil && len(results) == 0 {
+			return nil, err
 		}
+		if err != nil { // what was stored before stays, so the rest is refused one by one
+			step = refuseAll(inputs[len(results):], err)
+		}
+		results = append(results, step...)
 	}
-
-	receipts, err := g.store.Publish(ctx, pubs)
-	if err != nil {
-		return nil, storeProblem(err)
-	}
-	results := make([]Published, len(inputs))
-	for i, r := range receipts {
-		results[i] = judge(&inputs[i], &events[i], r)
+	for i := range results {
 		g.observer.EventPublished(results[i].Result)
 	}
 	return results, nil
+}
+
+// maxStepTargets bounds the deliveries that are prepared in memory before they
+// are stored. One event can exceed it: its deliveries go together.
+const maxStepTargets = 50_000
+
+// publish stores the first of the inputs, as many as a step may hold.
+func (p *publisher) publish(ctx context.Context, inputs []webhook.Input) ([]Published, error) {
+	pubs := make([]queue.Publication, 0, len(inputs))
+	for targets := 0; len(pubs) < len(inputs) && targets < maxStepTargets; {
+		pub, err := p.publication(ctx, &inputs[len(pubs)])
+		if err != nil {
+			return nil, storeProblem(err)
+		}
+		pubs = append(pubs, pub)
+		targets += len(pub.Targets)
+	}
+	receipts, err := p.g.store.Publish(ctx, pubs)
+	if err != nil {
+		return nil, storeProblem(err)
+	}
+	results := make([]Published, len(pubs))
+	for i, r := range receipts {
+		results[i] = judge(&inputs[i], pubs[i].Event, r)
+	}
+	return results, nil
+}
+
+func refuseAll(inputs []webhook.Input, err error) []Published {
+	results := make([]Published, len(inputs))
+	for i := range inputs {
+		results[i] = Published{ID: inputs[i].ID, Result: Rejected, Err: problem.From(err)}
+	}
+	return results
 }
 
 // checkRoom refuses events while as many deliveries are pending as there may
@@ -83,6 +111,18 @@ func (g *Gateway) checkRoom(ctx context.Context, gen *Generation, inputs []webho
 	return nil
 }
 
+// known says whether an event is stored under a project and id.
+func (g *Gateway) known(ctx context.Context, projectID, eventID string) (bool, error) {
+	if eventID == "" {
+		return false, nil
+	}
+	_, err := g.store.Event(ctx, projectID, eventID)
+	if errors.Is(err, queue.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // judge turns a store's receipt into the answer for one event.
 func judge(in *webhook.Input, ev *webhook.Event, r queue.Receipt) Published {
 	switch {
@@ -99,17 +139,26 @@ func judge(in *webhook.Input, ev *webhook.Event, r queue.Receipt) Published {
 // publisher prepares the publications of one Publish call. It carries what
 // earlier events of the call say about their projects to later ones.
 type publisher struct {
-	g   *Gateway
-	gen *Generation
-	now time.Time
+	g     *Gateway
+	gen   *Generation
+	now   time.Time
+	batch bool // there are several events
+
+	// seen has the ids that earlier events of a batch have brought.
+	seen map[seenID]bool
 
 	// contexts holds what events of this call remember of projects; nil until
 	// there is something. A forgotten project has a nil value.
 	contexts map[string][]byte
 }
 
-// publication finds the webhooks that an event concerns.
-func (p *publisher) publication(ctx context.Context, in *webhook.Input, ev *webhook.Event, batch bool) (queue.Publication, error) {
+type seenID struct{ project, event string }
+
+// publication finds the webhooks that an event concerns. Each event is
+// allocated by itself: one that stays in memory must not keep others there.
+func (p *publisher) publication(ctx context.Context, in *webhook.Input) (queue.Publication, error) {
+	event := in.Event(p.now, p.gen.settings.APIVersion)
+	ev := &event
 	pub := queue.Publication{
 		Event:    ev,
 		NewID:    in.ID == "",
@@ -123,7 +172,7 @@ func (p *publisher) publication(ctx context.Context, in *webhook.Input, ev *webh
 			return pub, err
 		}
 	}
-	if batch && (pub.Remember != nil || pub.Forget) {
+	if p.batch {
 		if err := p.remember(ctx, &pub); err != nil {
 			return pub, err
 		}
@@ -157,11 +206,21 @@ func (p *publisher) remembered(ctx context.Context, projectID string) ([]byte, e
 // remember lets later events of the same call see what this one says about its
 // project, unless it is a repeat: those change nothing.
 func (p *publisher) remember(ctx context.Context, pub *queue.Publication) error {
+	repeat := false
 	if !pub.NewID {
-		known, err := p.g.known(ctx, pub.Event.ProjectID, pub.Event.ID)
-		if err != nil || known {
-			return err
+		id := seenID{pub.Event.ProjectID, pub.Event.ID}
+		repeat = p.seen[id]
+		if p.seen == nil {
+			p.seen = make(map[seenID]bool)
 		}
+		p.seen[id] = true
+	}
+	if repeat || (pub.Remember == nil && !pub.Forget) {
+		return nil
+	}
+	known, err := p.known(ctx, pub)
+	if err != nil || known {
+		return err
 	}
 	if p.contexts == nil {
 		p.contexts = make(map[string][]byte)
@@ -172,6 +231,14 @@ func (p *publisher) remember(ctx context.Context, pub *queue.Publication) error 
 		p.contexts[pub.Event.ProjectID] = pub.Remember
 	}
 	return nil
+}
+
+// known says whether a publication's event is stored already.
+func (p *publisher) known(ctx context.Context, pub *queue.Publication) (bool, error) {
+	if pub.NewID {
+		return false, nil
+	}
+	return p.g.known(ctx, pub.Event.ProjectID, pub.Event.ID)
 }
 
 // target says how the delivery to a webhook that an event concerns begins.

@@ -271,3 +271,26 @@ func TestAClosedGatewayRefusesEvents(t *testing.T) {
 		t.Errorf("Apply after Close: %v, want %v", err, queue.ErrClosed)
 	}
 }
+
+func TestARepeatInsideABatchSaysNothingAboutTheProject(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t, onlyMyProject()))
+	got := deliveries(t, g,
+		`{"id":"evt_1","type":"project.created","data":{"id":"proj_1","name":"Another"}}`,
+		`{"id":"evt_1","type":"project.created","data":{"id":"proj_1","name":"My Project"}}`, // a conflict
+		`{"type":"api_key.created","project_id":"proj_1","data":{"id":"key_1"}}`,
+	)
+	if want := "[0 0 0]"; fmt.Sprint(got) != want {
+		t.Errorf("deliveries %v, want %s", got, want)
+	}
+}
+
+func TestNoTokenIsNoKey(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	s := settings(t)
+	s.Keys = []gateway.Key{{Name: "unset", Hash: gateway.HashToken(""), Scopes: gateway.Scopes}}
+	mustApply(t, g, s)
+	if key, err := g.Authenticate(""); problem.From(err).Code != problem.Unauthorized {
+		t.Errorf("got key %v, %v; want %s", key, err, problem.Unauthorized)
+	}
+}

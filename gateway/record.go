@@ -126,18 +126,6 @@ func (g *Gateway) disable(webhookID, reason string) {
 	g.log.Warn("webhook disabled", zap.String("webhook_id", webhookID), zap.String("reason", reason))
 }
 
-// known says whether an event is stored under a project and id.
-func (g *Gateway) known(ctx context.Context, projectID, eventID string) (bool, error) {
-	if eventID == "" {
-		return false, nil
-	}
-	_, err := g.store.Event(ctx, projectID, eventID)
-	if errors.Is(err, queue.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // receivers tells the dispatcher where deliveries go.
 type receivers struct{ g *Gateway }
 
