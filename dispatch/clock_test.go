@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,6 +110,76 @@ func TestClockThatWentBackWhileStoppedParksNothing(t *testing.T) {
 		synctest.Wait()
 		for _, id := range ids {
 			w.wantStatus(id, webhook.Delivered, "")
+		}
+	})
+}
+
+func TestAClockThatIsWrongForAWhileFailsNothing(t *testing.T) {
+	for name, state := range map[string]dispatch.State{"active": dispatch.Active, "held": dispatch.Held} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var up atomic.Bool
+				w.hooks.add("wh_1", "proj_1", func(*http.Request) (*http.Response, error) {
+					if up.Load() {
+						return response(200), nil
+					}
+					return response(500), nil
+				})
+				w.start()
+				defer w.stop()
+				time.Sleep(2 * time.Hour)
+				w.publish("wh_1", 10)
+				w.store.publish("wh_1", newEvent("proj_1", time.Now()), time.Now().Add(time.Hour)) // keeps the lane awake
+				time.Sleep(time.Second)
+				w.hooks.set("wh_1", state)
+				w.d.Refresh("wh_1")
+
+				w.wall.jump(40 * day)
+				time.Sleep(30 * time.Minute)
+				w.wantCount("wh_1", webhook.Failed, 0)
+				w.publish("wh_1", 10)
+				time.Sleep(5 * time.Second)
+				w.wall.jump(-40 * day)
+				w.wantCount("wh_1", webhook.Failed, 0)
+				w.publish("wh_1", 10)
+				time.Sleep(3 * time.Hour)
+				w.publish("wh_1", 10)
+				synctest.Wait()
+				w.wantCount("wh_1", webhook.Failed, 0)
+
+				up.Store(true)
+				w.hooks.set("wh_1", dispatch.Active)
+				w.d.Refresh("wh_1")
+				time.Sleep(5 * time.Hour)
+				synctest.Wait()
+				w.wantCount("wh_1", webhook.Delivered, 41)
+			})
+		})
+	}
+}
+
+func TestAClockThatStaysAheadIsBelievedAfterAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(500))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = []time.Duration{2 * time.Hour, 7 * day, 7 * day} })
+		w.start()
+		defer w.stop()
+		w.publish("wh_1", 10)
+		time.Sleep(90 * time.Minute)
+		w.wall.jump(31 * day) // the machine was suspended
+		time.Sleep(59 * time.Minute)
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Pending, 10)
+		if n := tr.count(); n != 20 {
+			t.Errorf("%d attempts, want 20", n)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Failed, 10)
+		if n := tr.count(); n != 20 {
+			t.Errorf("%d attempts, want none for what has expired", n-20)
 		}
 	})
 }

@@ -31,7 +31,7 @@ func (d *Dispatcher) handle(j *job) {
 		ends(webhook.Cancelled, "")
 	case j.state == Disabled:
 		ends(webhook.Skipped, disabledReason(j.receiver))
-	case !d.clock.now().Before(d.expiry(j)):
+	case d.timeLeft(j) <= 0:
 		ends(webhook.Failed, reasonExpired)
 		d.sweepOn(j.lane)
 	case j.state == Held:
@@ -48,6 +48,18 @@ const (
 	reasonDisabled = "disabled"
 )
 
+// expireAt returns when to claim a delivery, by the Dispatcher's clock, so that
+// it fails for its age. While the wall clock is further on than can be believed,
+// that is when it can be.
+func (d *Dispatcher) expireAt(j *job, now time.Time) time.Time {
+	byWall := j.claimed.Event.ReceivedAt.Add(d.maxAge).Sub(d.clock.wallTime())
+	return now.Add(min(d.timeLeft(j), max(byWall, patience))).Add(expirySlack)
+}
+
+// expirySlack makes up for small corrections of the clock, which an AgeClock
+// follows late.
+const expirySlack = time.Second
+
 func disabledReason(r *Receiver) string {
 	if r == nil || r.Subscription.DisabledReason == "" {
 		return reasonDisabled
@@ -55,8 +67,10 @@ func disabledReason(r *Receiver) string {
 	return r.Subscription.DisabledReason
 }
 
-// expiry returns when a delivery that is still pending fails.
-func (d *Dispatcher) expiry(j *job) time.Time { return j.claimed.Event.ReceivedAt.Add(d.maxAge) }
+// timeLeft returns how long a delivery may stay pending from now on.
+func (d *Dispatcher) timeLeft(j *job) time.Duration {
+	return j.claimed.Event.ReceivedAt.Sub(d.ages.Cutoff(d.maxAge))
+}
 
 // sweepOn looks for more that has expired, if the webhook is held.
 func (d *Dispatcher) sweepOn(l *lane) {
@@ -87,11 +101,12 @@ func (d *Dispatcher) attempt(j *job) {
 		d.observer.Gone(j.lane.webhookID)
 		r.Status, r.Reason = webhook.Failed, reasonGone
 	default:
-		next, again := schedule.Next(r.Step, d.clock.now(), verdict.RetryAfter)
+		now := d.clock.now()
+		next, again := schedule.Next(r.Step, now, verdict.RetryAfter)
 		r.Status = webhook.Failed
 		if again {
-			// At its expiry it is claimed once more, to fail.
-			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expiry(j))
+			// When its time is up it is claimed once more, to fail.
+			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expireAt(j, now))
 		}
 	}
 	d.vacate(j)

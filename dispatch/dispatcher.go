@@ -35,7 +35,7 @@ type Options struct {
 	Workers int
 
 	// MaxAge is how old an event can get before its pending deliveries end as
-	// Failed. Defaults to 30 days (contract section 3, Backlog).
+	// Failed, by an AgeClock. Defaults to 30 days (contract section 3, Backlog).
 	MaxAge time.Duration
 
 	// Logger and Observer default to none.
@@ -68,6 +68,7 @@ type Dispatcher struct {
 	log       *zap.Logger
 	observer  Observer
 	clock     *clock
+	ages      *AgeClock
 
 	ctx     context.Context // ends when attempts in flight are to be cut short
 	cancel  context.CancelCauseFunc
@@ -116,7 +117,7 @@ func New(o Options) *Dispatcher {
 	if d.observer == nil {
 		d.observer = nobody{}
 	}
-	d.clock = newClock(o.Clock)
+	d.clock, d.ages = newClock(o.Clock), NewAgeClock(o.Clock)
 	d.ctx, d.cancel = context.WithCancelCause(context.Background())
 	return d
 }

@@ -130,6 +130,7 @@ func (d *Dispatcher) ripen() (wait time.Duration, ok bool) {
 		}
 	}()
 	now := d.clock.now()
+	d.ages.Cutoff(d.maxAge) // it learns by being asked
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ringsAt = time.Time{}
