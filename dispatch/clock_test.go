@@ -88,28 +88,66 @@ func TestBackwardClockJumpDelaysNothing(t *testing.T) {
 }
 
 func TestClockThatWentBackWhileStoppedParksNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		retry   []time.Duration
+		longest time.Duration // twice the longest step, with jitter
+	}{
+		"default schedule": {nil, 8*time.Hour + 48*time.Minute},
+		"short schedule":   {[]time.Duration{time.Minute, 5 * time.Minute}, 11 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				add := func(code int) {
+					w.hooks.add("wh_1", "proj_1", status(code))
+					w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = c.retry })
+				}
+				add(500)
+				w.start()
+				ids := w.publish("wh_1", 20)
+				synctest.Wait()
+				w.stop()
+
+				w.wall.jump(-10 * day)
+				add(200)
+				w.d = dispatch.New(w.opts)
+				w.start()
+				defer w.stop()
+				id := w.publish("wh_1", 1)[0] // what is new is not affected
+				synctest.Wait()
+				w.wantStatus(id, webhook.Delivered, "")
+				w.wantCount("wh_1", webhook.Delivered, 1)
+
+				time.Sleep(c.longest + 10*time.Second) // they were spread over 6 s
+				synctest.Wait()
+				for _, id := range ids {
+					w.wantStatus(id, webhook.Delivered, "")
+				}
+			})
+		})
+	}
+}
+
+func TestAScheduleMadeShorterOnAReloadLeavesTimesAsTheyStand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.hooks.add("wh_1", "proj_1", status(500))
-		w.start()
-		ids := w.publish("wh_1", 20)
-		synctest.Wait()
-		w.stop()
-
-		w.wall.jump(-10 * day)
-		w.hooks.add("wh_1", "proj_1", status(200))
-		w.d = dispatch.New(w.opts)
+		tr := w.hooks.add("wh_1", "proj_1", status(500))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = []time.Duration{12 * time.Hour} })
 		w.start()
 		defer w.stop()
-		id := w.publish("wh_1", 1)[0] // what is new is not affected
+		w.publish("wh_1", 1)
 		synctest.Wait()
-		w.wantStatus(id, webhook.Delivered, "")
-		w.wantCount("wh_1", webhook.Delivered, 1)
-
-		time.Sleep(9 * time.Hour) // the longest wait a schedule gives is 8h48m
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Retry = []time.Duration{time.Second} })
+		w.d.RefreshAll()
+		time.Sleep(12*time.Hour - time.Second)
 		synctest.Wait()
-		for _, id := range ids {
-			w.wantStatus(id, webhook.Delivered, "")
+		if n := tr.count(); n != 1 {
+			t.Errorf("%d attempts within 12 hours, want 1", n)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if n := tr.count(); n != 2 {
+			t.Errorf("%d attempts, want 2", n)
 		}
 	})
 }

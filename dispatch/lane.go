@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -37,7 +36,7 @@ type lane struct {
 	state       State
 	concurrency int
 	timeout     time.Duration
-	longest     time.Duration // the longest wait between two attempts
+	longest     time.Duration // the longest wait that a schedule has given since the lane began
 
 	inflight  int       // deliveries that are claimed
 	answered  int       // those of them that the receiver is done with
@@ -55,8 +54,7 @@ type lane struct {
 	// webhook is held.
 	sweepAt time.Time
 
-	// skew is how far due times lie ahead of what the schedule can give,
-	// because the clock went back while the gateway was down.
+	// skew is how far due times lie ahead of what the schedule can give.
 	skew time.Duration
 }
 
@@ -88,19 +86,20 @@ func (l *lane) adopt(r *Receiver, state State, now time.Time) {
 	l.look = false
 	l.state = state
 	if r == nil {
-		l.concurrency, l.timeout, l.longest = defaultConcurrency, defaultTimeout, longestWait
+		l.concurrency, l.timeout = bareConcurrency, bareTimeout
 		return
 	}
 	l.concurrency = max(1, r.Concurrency)
 	l.timeout = r.Timeout
-	l.longest = max(longestWait, r.Schedule.Longest())
+	l.longest = max(l.longest, r.Schedule.Longest())
 	l.setRate(r.Rate, now)
 }
 
-// longestWait is the least that is taken for the longest wait of a schedule,
-// so that a schedule made shorter does not pull earlier what was set by the
-// old one.
-var longestWait = queue.DefaultSchedule().Longest()
+// What a lane goes by whose webhook has no Receiver: its deliveries only end.
+const (
+	bareConcurrency = 16
+	bareTimeout     = 5 * time.Second
+)
 
 // slots returns how many more deliveries the lane may claim now. While the
 // gateway's own faults keep it back it tries one at a time.
@@ -165,9 +164,10 @@ func (l *lane) dueAt(now time.Time) time.Time {
 	return due
 }
 
-// drawn returns l.due unless that is further away than any schedule reaches.
-// Then the clock went back, and it is drawn nearer by as much: nothing waits
-// more than twice as long as it should.
+// drawn returns l.due unless that is further away than any schedule of this
+// process has reached. Then the clock went back while the gateway was down, or
+// the schedule was made shorter meanwhile, and l.due is drawn nearer: to the
+// longest wait of the schedule. What follows it is drawn by as much.
 func (l *lane) drawn(now time.Time) time.Time {
 	excess := l.due.Sub(now) - l.longest
 	if excess <= 0 {
