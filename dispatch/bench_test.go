@@ -34,7 +34,7 @@ func benchDispatch(b *testing.B, hooks int, trickle bool) {
 	receivers := make(benchReceivers, hooks)
 	for i := range hooks {
 		sub := &webhook.Subscription{ID: store.ids[i], ProjectID: fmt.Sprintf("proj_%d", i%10), URL: "http://example.com/hook"}
-		r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), okTransport{}, dispatch.Settings{})
+		r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), okTransport{}, defaults)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func BenchmarkDispatchFromDisk(b *testing.B) {
 	var targets []queue.Target
 	for i := range 100 {
 		sub := &webhook.Subscription{ID: fmt.Sprintf("wh_%d", i), ProjectID: "proj_1", URL: "http://example.com/hook"}
-		r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), okTransport{}, dispatch.Settings{})
+		r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), okTransport{}, defaults)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,14 +102,14 @@ func New(o Options) *Dispatcher {
 		receivers: o.Receivers,
 		sender:    o.Sender,
 		owner:     o.Owner,
-		maxAge:    orDefault(o.MaxAge, defaultMaxAge),
+		maxAge:    cmp.Or(o.MaxAge, defaultMaxAge),
 		log:       o.Logger,
 		observer:  o.Observer,
 		rearmed:   make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		lanes:     make(map[string]*lane),
 		projects:  make(map[string]*project),
-		workers:   orDefault(o.Workers, defaultWorkers),
+		workers:   cmp.Or(o.Workers, defaultWorkers),
 		halted:    true,
 	}
 	if d.log == nil {

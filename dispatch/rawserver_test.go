@@ -133,7 +133,7 @@ func newReceiver(t testing.TB, addr string, headers ...webhook.Header) *dispatch
 		ID: "wh_1", ProjectID: "proj_1", URL: "http://" + addr + "/hook?x=1", Headers: headers,
 	}
 	s := signer.New([]webhook.Secret{{Value: testSecret}})
-	r, err := dispatch.NewReceiver(sub, s, newEgress(t).Transport(sub.ProjectID, sub.ID), dispatch.Settings{})
+	r, err := dispatch.NewReceiver(sub, s, newEgress(t).Transport(sub.ProjectID, sub.ID), defaults)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -66,19 +67,14 @@ type Transport interface {
 	RoundTrip(*http.Request) (*http.Response, egress.Trace, error)
 }
 
-// Settings are the gateway's, for what a subscription leaves open.
+// Settings are the gateway's, for what a subscription leaves open. They have no
+// defaults here: all must be set, but for Schedule.
 type Settings struct {
-	Timeout     time.Duration  // zero: 5 s
-	Schedule    queue.Schedule // nil: queue.DefaultSchedule. Empty: no retries
-	Concurrency int            // zero: 16
-	UserAgent   string         // empty: Tengine-Webhooks/1
+	Timeout     time.Duration
+	Schedule    queue.Schedule // empty: no retries
+	Concurrency int
+	UserAgent   string
 }
-
-const (
-	defaultTimeout     = 5 * time.Second
-	defaultConcurrency = 16
-	defaultUserAgent   = "Tengine-Webhooks/1"
-)
 
 // NewReceiver resolves a subscription against the settings. It fails only if
 // the URL does not parse, which validation rules out for what was saved.
@@ -91,27 +87,16 @@ func NewReceiver(sub *webhook.Subscription, s *signer.Signer, t Transport, set S
 	r := &Receiver{
 		Subscription: sub,
 		URL:          u,
-		Header:       staticHeader(sub.Headers, orDefault(set.UserAgent, defaultUserAgent)),
+		Header:       staticHeader(sub.Headers, set.UserAgent),
 		Signer:       s,
 		Transport:    t,
-		Timeout:      orDefault(sub.Timeout, orDefault(set.Timeout, defaultTimeout)),
+		Timeout:      cmp.Or(sub.Timeout, set.Timeout),
 		Schedule:     set.Schedule,
-		Concurrency:  orDefault(sub.Concurrency, orDefault(set.Concurrency, defaultConcurrency)),
+		Concurrency:  cmp.Or(sub.Concurrency, set.Concurrency),
 		Rate:         sub.Rate,
-	}
-	if r.Schedule == nil {
-		r.Schedule = queue.DefaultSchedule()
 	}
 	if sub.Retry != nil {
 		r.Schedule = sub.Retry
 	}
 	return r, nil
-}
-
-func orDefault[T comparable](v, fallback T) T {
-	var zero T
-	if v == zero {
-		return fallback
-	}
-	return v
 }

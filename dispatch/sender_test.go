@@ -402,9 +402,9 @@ func TestSendingPanicsAreAttemptsThatFailed(t *testing.T) {
 func TestReceiverTakesItsOwnSettingsBeforeTheGateways(t *testing.T) {
 	t.Parallel()
 	settings := dispatch.Settings{Timeout: 7 * time.Second, Schedule: []time.Duration{time.Second}, Concurrency: 3, UserAgent: "ours/2"}
-	resolve := func(sub webhook.Subscription, set dispatch.Settings) *dispatch.Receiver {
+	resolve := func(sub webhook.Subscription) *dispatch.Receiver {
 		sub.URL = "https://example.com/"
-		r, err := dispatch.NewReceiver(&sub, signer.New(nil), nil, set)
+		r, err := dispatch.NewReceiver(&sub, signer.New(nil), nil, settings)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -417,10 +417,9 @@ func TestReceiverTakesItsOwnSettingsBeforeTheGateways(t *testing.T) {
 		concurrency int
 		userAgent   string
 	}{
-		"defaults": {resolve(webhook.Subscription{}, dispatch.Settings{}), 5 * time.Second, 5, 16, "Tengine-Webhooks/1"},
-		"gateway":  {resolve(webhook.Subscription{}, settings), 7 * time.Second, 1, 3, "ours/2"},
+		"gateway": {resolve(webhook.Subscription{}), 7 * time.Second, 1, 3, "ours/2"},
 		"webhook": {
-			resolve(webhook.Subscription{Timeout: time.Second, Retry: []time.Duration{}, Concurrency: 9}, settings),
+			resolve(webhook.Subscription{Timeout: time.Second, Retry: []time.Duration{}, Concurrency: 9}),
 			time.Second, 0, 9, "ours/2",
 		},
 	} {

@@ -15,11 +15,17 @@ import (
 
 	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/egress"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// defaults are the settings of a gateway whose configuration says nothing.
+var defaults = dispatch.Settings{
+	Timeout: 5 * time.Second, Schedule: queue.DefaultSchedule(), Concurrency: 16, UserAgent: "Tengine-Webhooks/1",
+}
 
 const testSecret = "a secret of sixteen"
 
@@ -154,7 +160,7 @@ func (h *hooks) change(id string, change func(*webhook.Subscription)) {
 		*sub = *th.receiver.Subscription
 	}
 	change(sub)
-	r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), th.transport, dispatch.Settings{})
+	r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), th.transport, defaults)
 	if err != nil {
 		h.t.Errorf("NewReceiver: %v", err)
 		return
