@@ -48,18 +48,6 @@ const (
 	reasonDisabled = "disabled"
 )
 
-// expireAt returns when to claim a delivery, by the Dispatcher's clock, so that
-// it fails for its age. While the wall clock is further on than can be believed,
-// that is when it can be.
-func (d *Dispatcher) expireAt(j *job, now time.Time) time.Time {
-	byWall := j.claimed.Event.ReceivedAt.Add(d.maxAge).Sub(d.clock.wallTime())
-	return now.Add(min(d.timeLeft(j), max(byWall, patience))).Add(expirySlack)
-}
-
-// expirySlack makes up for small corrections of the clock, which an AgeClock
-// follows late.
-const expirySlack = time.Second
-
 func disabledReason(r *Receiver) string {
 	if r == nil || r.Subscription.DisabledReason == "" {
 		return reasonDisabled
@@ -71,6 +59,18 @@ func disabledReason(r *Receiver) string {
 func (d *Dispatcher) timeLeft(j *job) time.Duration {
 	return j.claimed.Event.ReceivedAt.Sub(d.ages.Cutoff(d.maxAge))
 }
+
+// expireAt returns when to claim a delivery, by the Dispatcher's clock, so that
+// it fails for its age. While the wall clock is further on than can be believed,
+// that is when it can be.
+func (d *Dispatcher) expireAt(j *job, now time.Time) time.Time {
+	byWall := j.claimed.Event.ReceivedAt.Add(d.maxAge).Sub(d.clock.wallTime())
+	return now.Add(min(d.timeLeft(j), max(byWall, patience))).Add(expirySlack)
+}
+
+// expirySlack makes up for small corrections of the clock, which an AgeClock
+// follows late.
+const expirySlack = time.Second
 
 // sweepOn looks for more that has expired, if the webhook is held.
 func (d *Dispatcher) sweepOn(l *lane) {

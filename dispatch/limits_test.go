@@ -1,7 +1,9 @@
 package dispatch_test
 
 import (
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +35,57 @@ func TestConcurrencyOfAWebhookIsNeverExceeded(t *testing.T) {
 		if d := time.Since(began); d > 11*time.Second {
 			t.Errorf("it took %v, want the slots to be used", d)
 		}
+	})
+}
+
+func TestASlowCommitKeepsTheWorkerButNotTheSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *dispatch.Options) { o.Workers = 8 })
+		tr := w.hooks.add("wh_1", "proj_1", after(time.Second, 200))
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Concurrency = 2 })
+		var slow atomic.Bool
+		slow.Store(true)
+		var finishes atomic.Int32
+		w.store.failWith(func(call string) error {
+			if call != "finish" || !slow.Load() {
+				return nil
+			}
+			time.Sleep(10 * time.Second)
+			switch finishes.Add(1) % 5 {
+			case 3:
+				return errors.New("conflict")
+			case 4:
+				panic("boom")
+			}
+			return nil
+		})
+		w.start()
+		w.publish("wh_1", 40)
+		time.Sleep(4500 * time.Millisecond)
+		synctest.Wait()
+		if n := tr.count(); n != 8 {
+			t.Errorf("%d attempts while nothing is committed, want 2 a second until all 8 workers wait", n)
+		}
+		for range 120 {
+			if n := w.d.InFlight(); n > 8 {
+				t.Errorf("%d workers are busy, want at most 8", n)
+			}
+			time.Sleep(time.Second)
+		}
+		slow.Store(false)
+		time.Sleep(5 * time.Minute) // claims that were not ended run out
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Delivered, 40)
+		if n := tr.mostInFlight(); n != 2 {
+			t.Errorf("%d attempts were in flight side by side, want 2", n)
+		}
+		if tr.overlaps != 0 || w.seen.lost != 0 {
+			t.Errorf("%d attempts overlapped, %d claims were lost, want none", tr.overlaps, w.seen.lost)
+		}
+		if lanes, _ := w.d.Remembered(); lanes != 0 || w.d.InFlight() != 0 {
+			t.Errorf("%d lanes and %d workers have something in flight, want none", lanes, w.d.InFlight())
+		}
+		w.stop()
 	})
 }
 
