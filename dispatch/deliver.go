@@ -17,7 +17,9 @@ func (d *Dispatcher) handle(j *job) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.logPanic("handling a delivery panicked", j.lane.webhookID, p)
-			d.lapse(j)
+			if !j.ended {
+				d.lapse(j)
+			}
 		}
 	}()
 	delivery := &j.claimed.Delivery
@@ -160,6 +162,7 @@ func (d *Dispatcher) settle(j *job, r queue.Result) {
 		d.unrecorded("record the outcome", j, err)
 		return
 	}
+	j.ended = true
 	d.observer.Settled(Report{
 		Event:    j.claimed.Event,
 		Delivery: &j.claimed.Delivery,
@@ -174,7 +177,9 @@ func (d *Dispatcher) settle(j *job, r queue.Result) {
 func (d *Dispatcher) release(j *job, due time.Time) {
 	if err := d.store.Release(context.Background(), j.claimed.Claim, due); err != nil {
 		d.unrecorded("release a claim", j, err)
+		return
 	}
+	j.ended = true
 }
 
 // unrecorded deals with an outcome that the store did not take. The delivery is
@@ -191,9 +196,13 @@ func (d *Dispatcher) unrecorded(doing string, j *job, err error) {
 	d.lapse(j)
 }
 
-// lapse notes that the claim of j was not ended and will run out by itself.
+// lapse notes that the claim of j was not ended and will run out by itself. It
+// keeps the lane back, so that what cannot be recorded is not sent on and on.
 func (d *Dispatcher) lapse(j *job) {
+	now := d.clock.now()
 	d.mu.Lock()
+	defer d.mu.Unlock()
+	j.made = false
 	j.lane.lapse = latest(j.lane.lapse, j.claimed.Claim.Until)
-	d.mu.Unlock()
+	j.lane.fault(now)
 }

@@ -130,6 +130,32 @@ func TestAnOutcomeTheStoreDidNotTakeIsTriedAgainAfterTheClaim(t *testing.T) {
 	})
 }
 
+func TestWhatCannotBeRecordedIsNotSentOnAndOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(200))
+		var mended atomic.Bool
+		w.store.failWith(func(call string) error {
+			if call == "finish" && !mended.Load() {
+				return queue.ErrFull
+			}
+			return nil
+		})
+		w.start()
+		defer w.stop()
+		w.publish("wh_1", 200)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n := tr.count(); n > 16+20 {
+			t.Errorf("%d attempts in 10 minutes, want those that were in flight and about one a minute", n)
+		}
+		mended.Store(true)
+		time.Sleep(3 * time.Minute)
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Delivered, 200)
+	})
+}
+
 func TestALaneIsKeptWhenTheClaimAfterALostOutcomeFails(t *testing.T) {
 	for name, state := range map[string]dispatch.State{"active": dispatch.Active, "disabled": dispatch.Disabled} {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ type job struct {
 	claimed  *queue.Claimed
 	made     bool // an attempt was made
 	answered bool // the lane has its slot back
+	ended    bool // the claim was, by an outcome or a release
 }
 
 // turn is a lane's turn to claim.
