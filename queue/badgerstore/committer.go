@@ -179,7 +179,9 @@ func (s *Store) commit(p *pack) error {
 		r.apply(p)
 	}
 	s.applyRecordings(p)
+	s.journal.newest = s.meta.lastKey
 	s.journal.mu.Unlock()
+	s.recorded.send()
 	s.tell()
 	for i, r := range p.requests {
 		p.requests[i] = nil

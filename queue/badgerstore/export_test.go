@@ -14,6 +14,25 @@ func BreakDatabase(s *Store) error { return s.db.Close() }
 // SaveHighWater does now what is done every second.
 func SaveHighWater(s *Store) error { return s.saveHighWater() }
 
+// PutOffOld takes the look at the journal that is taken every minute.
+func PutOffOld(s *Store) {
+	s.keeper.rounds = putOffRounds
+	s.putOffOld()
+}
+
+// Live counts the live events.
+func Live(s *Store) int {
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	n := 0
+	for _, e := range s.journal.events {
+		if e != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // MeasureSpace does now what is done every second.
 func MeasureSpace(s *Store) error { return s.space.measure(&s.opts) }
 

@@ -218,16 +218,18 @@ func TestValueLogStaysEmpty(t *testing.T) {
 		}
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
-	if err != nil || len(names) != 1 {
+	if err != nil || len(names) == 0 {
 		t.Fatalf("value logs are %v, %v", names, err)
 	}
-	b, err := os.ReadFile(names[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	const header = 20
-	if strings.Trim(string(b[header:]), "\x00") != "" {
-		t.Error("something was written to the value log")
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const header = 20
+		if strings.Trim(string(b[header:]), "\x00") != "" {
+			t.Errorf("something was written to %s", name)
+		}
 	}
 }
 

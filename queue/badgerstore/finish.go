@@ -163,14 +163,17 @@ func (f *outcome) write(p *pack) error {
 func (f *outcome) settleLive() bool {
 	e, ordinal := f.hold.live, f.hold.key.ordinal()
 	t := &e.targets[ordinal]
+	if t.state == recorded {
+		return true
+	}
+	f.store.journal.mu.Lock()
+	defer f.store.journal.mu.Unlock()
 	if t.state == toRecord {
-		f.store.journal.mu.Lock()
-		t.state = inLane
 		e.toWrite--
-		f.store.journal.mu.Unlock()
 		f.called = true
 	}
-	return t.state == recorded
+	t.state = ending
+	return false
 }
 
 func (f *outcome) apply(*pack) {

@@ -13,6 +13,7 @@ type targetState byte
 const (
 	inLane   targetState = iota // only in memory, in its lane's hands
 	toRecord                    // only in memory, to be recorded next
+	ending                      // its outcome is in the pack that is being committed
 	recorded                    // in a delivery record
 )
 
@@ -27,6 +28,7 @@ type liveEvent struct {
 	open    int      // targets that are not recorded
 	toWrite int      // targets in state toRecord
 	from    int      // no target before it is in state toRecord
+	queued  bool     // in journal.queue
 }
 
 // size estimates the memory a live event takes, in bytes.
@@ -57,6 +59,7 @@ type journal struct {
 	events []*liveEvent // with gaps: nil for those that are done
 	keys   []eventKey   // of events, gaps included
 	head   int          // events before it are done
+	newest eventKey     // the last event that was applied, live or not
 
 	// Owned by the committer.
 	bytes   int64        // size of the live events
@@ -75,10 +78,10 @@ func (j *journal) add(e *liveEvent) {
 // record notes that a target has a record now. The caller holds mu.
 func (j *journal) record(e *liveEvent, ordinal int) {
 	t := &e.targets[ordinal]
-	switch t.state {
-	case recorded:
+	if t.state == recorded {
 		return
-	case toRecord:
+	}
+	if t.state == toRecord {
 		e.toWrite--
 	}
 	t.state = recorded
@@ -114,6 +117,25 @@ func (j *journal) lowWater() (eventKey, bool) {
 		return eventKey{}, false
 	}
 	return j.keys[j.head], true
+}
+
+// mark returns a low-water mark that no later pack goes behind. Unlike lowWater
+// it does not wait for events that are committed and not yet applied.
+func (j *journal) mark() eventKey {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if k, ok := j.lowWater(); ok {
+		return k
+	}
+	return j.newest.successor()
+}
+
+// liveBefore says whether an event before a key is live.
+func (j *journal) liveBefore(k eventKey) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	oldest, ok := j.lowWater()
+	return ok && oldest.less(k)
 }
 
 // find returns the live event with a key, or nil. The caller holds mu.

@@ -15,11 +15,20 @@ type keeper struct {
 	quiet     int    // rounds without a pack
 	flattened uint64 // newest pack when Badger last tidied up
 
+	rounds int      // since age was taken
+	age    eventKey // the newest event at that time
+
 	tidying chan struct{} // closed when the last flatten was done; nil before the first
 }
 
 const (
 	keeperRound = time.Second
+
+	// putOffRounds are between two looks at the journal: what is live at two of
+	// them gets its records. Else one receiver that hangs, or a webhook that
+	// nobody delivers to, would hold the low-water mark and the memory of the
+	// journal for as long as events are few.
+	putOffRounds = 60
 
 	// quietRounds without a commit are quiet time.
 	quietRounds = 30
@@ -63,6 +72,7 @@ func (s *Store) keepOnce() {
 	if err := s.saveHighWater(); err != nil {
 		s.log.Warn("cannot keep the high-water mark", zap.Error(err))
 	}
+	s.putOffOld()
 	k := &s.keeper
 	if seq := s.committed.Load().seq; seq != k.seen {
 		k.seen, k.quiet = seq, 0
@@ -73,6 +83,21 @@ func (s *Store) keepOnce() {
 	if k.quiet >= quietRounds && worth {
 		s.flatten()
 	}
+}
+
+// putOffOld has the events recorded that were live at the last look too.
+func (s *Store) putOffOld() {
+	k := &s.keeper
+	if k.rounds++; k.rounds < putOffRounds {
+		return
+	}
+	k.rounds = 0
+	if s.journal.liveBefore(k.age) && !s.space.tooFullTo(finish) {
+		_ = s.inbox.put(&puttingOff{s, k.age}, false) // fails only with the store
+	}
+	s.journal.mu.Lock()
+	k.age = s.journal.newest.successor()
+	s.journal.mu.Unlock()
 }
 
 // flatten lets Badger merge its levels, which takes the tombstones of ended

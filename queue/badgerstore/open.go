@@ -146,6 +146,7 @@ func (s *Store) readState(high highWater) error {
 	}
 	s.committed.Store(&committed{seq: s.meta.seq, counts: s.meta.counts})
 	s.keeper.saved, s.keeper.seen, s.keeper.flattened = high.Pack, s.meta.seq, s.meta.seq
+	s.journal.newest = s.meta.lastKey
 	return s.readJournal()
 }
 

@@ -268,8 +268,6 @@ func (s *Store) admit(e *liveEvent) {
 		t.state = toRecord
 		e.toWrite++
 	}
-	if e.toWrite > 0 {
-		j.queue = append(j.queue, e)
-	}
+	j.enqueue(e)
 	s.putOff()
 }

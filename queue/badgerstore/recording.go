@@ -1,6 +1,8 @@
 package badgerstore
 
 import (
+	"context"
+
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -33,6 +35,7 @@ func (s *Store) packRecordings(p *pack) {
 			p.setDelivery(t.lane.number, k, nil, &d, encoded)
 			p.recording = append(p.recording, recording{e, e.from})
 		}
+		e.queued = false
 		j.queue[0] = nil
 		j.queue = j.queue[1:]
 	}
@@ -63,7 +66,6 @@ func (s *Store) applyRecordings(p *pack) {
 			s.news = append(s.news, news{l.id, createdAt(r.event.key, r.event.event.ReceivedAt)})
 		}
 	}
-	s.recorded.send()
 }
 
 // putOff marks the deliveries of the oldest live events for recording when the
@@ -72,25 +74,84 @@ func (s *Store) applyRecordings(p *pack) {
 func (s *Store) putOff() {
 	j := &s.journal
 	for i := j.head; i < len(j.events) && len(j.events)-i > s.opts.MemoryDeliveries; i++ {
-		e := j.events[i]
-		if e == nil || e.toWrite > 0 {
+		s.putOffEvent(j.events[i])
+	}
+}
+
+// putOffEvent marks what is left of a live event for recording; nil is none.
+// The committer holds journal.mu.
+func (s *Store) putOffEvent(e *liveEvent) {
+	if e == nil || e.toWrite == e.open {
+		return
+	}
+	for ordinal := range e.targets {
+		t := &e.targets[ordinal]
+		if t.state != inLane {
 			continue
 		}
-		for ordinal := range e.targets {
-			t := &e.targets[ordinal]
-			if t.state != inLane {
-				continue
-			}
-			t.lane.mu.Lock()
-			t.lane.fresh.remove(e.key.delivery(ordinal))
-			t.lane.waiting++
-			t.lane.mu.Unlock()
-			t.state = toRecord
-			e.toWrite++
+		t.lane.mu.Lock()
+		t.lane.fresh.remove(e.key.delivery(ordinal))
+		t.lane.waiting++
+		t.lane.mu.Unlock()
+		t.state = toRecord
+		e.toWrite++
+	}
+	e.from = 0
+	s.journal.enqueue(e)
+}
+
+// enqueue has an event's deliveries in state toRecord recorded. The caller
+// holds mu.
+func (j *journal) enqueue(e *liveEvent) {
+	if e.toWrite > 0 && !e.queued {
+		e.queued = true
+		j.queue = append(j.queue, e)
+	}
+}
+
+// A puttingOff is the request that has all live events before a key recorded,
+// so that the low-water mark moves on. Nobody waits for it.
+type puttingOff struct {
+	store  *Store
+	before eventKey
+}
+
+func (r *puttingOff) weight() (int, int64) { return 0, 0 }
+func (r *puttingOff) apply(*pack)          {}
+func (r *puttingOff) done(error)           {}
+
+func (r *puttingOff) write(*pack) error {
+	j := &r.store.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := j.head; i < len(j.events) && j.keys[i].less(r.before); i++ {
+		r.store.putOffEvent(j.events[i])
+	}
+	return nil
+}
+
+// putOffBefore waits until no event before a key is live any more, unless there
+// is too little space for records.
+func (s *Store) putOffBefore(ctx context.Context, k eventKey) error {
+	asked := false
+	for {
+		recorded := s.recorded.next()
+		if !s.journal.liveBefore(k) || s.space.tooFullTo(finish) {
+			return nil
 		}
-		e.from = 0
-		if e.toWrite > 0 {
-			j.queue = append(j.queue, e)
+		if !asked {
+			asked = true
+			if err := s.inbox.put(&puttingOff{s, k}, false); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-recorded:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := s.failure(); err != nil {
+			return err
 		}
 	}
 }

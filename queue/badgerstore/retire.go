@@ -14,14 +14,19 @@ import (
 )
 
 // retiring names the events that are being removed, so that ClaimOne leaves
-// them alone. floor remembers where the oldest event was found, so that the
-// tombstones before it are not passed again.
+// them alone.
 type retiring struct {
 	call sync.Mutex // one Retire at a time
 
 	mu     sync.RWMutex
 	events map[eventKey]bool
-	floor  eventKey // owned by call
+
+	// Owned by call. The oldest event was found at floor: the tombstones before
+	// it are not passed again. A call with the same time as the one before, if
+	// that left something, goes on at resume.
+	floor  eventKey
+	resume eventKey
+	before time.Time
 
 	bytes atomic.Int64 // of removed events, since Badger last tidied up
 }
@@ -61,11 +66,18 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 	defer s.retiring.call.Unlock()
 	defer s.retiring.end()
 
-	keys, more, err := s.retirable(before, max(limit, 1))
+	// An event is removed in steps, after its deliveries. A restart in between
+	// would take it for one whose deliveries were never made, if it came after
+	// the low-water mark.
+	if err := s.putOffBefore(ctx, firstKeyAt(before.Add(time.Millisecond))); err != nil {
+		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
+	}
+	keys, more, err := s.retirable(ctx, before, max(limit, 1))
 	if err != nil {
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
 	if err := s.removeEvents(ctx, keys); err != nil {
+		s.retiring.resume = eventKey{}
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
 	return len(keys), more, nil
@@ -73,18 +85,26 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 
 // retirable returns the oldest events whose deliveries have all ended, and
 // whether there is another one.
-func (s *Store) retirable(before time.Time, limit int) (keys []eventKey, more bool, err error) {
+func (s *Store) retirable(ctx context.Context, before time.Time, limit int) (keys []eventKey, more bool, err error) {
+	r := &s.retiring
+	from, first := r.floor, true
+	if r.before.Equal(before) && from.less(r.resume) {
+		from, first = r.resume, false
+	}
+	r.before, r.resume = before, eventKey{}
+	mark := s.journal.mark()
 	err = s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(over([]byte{prefixEvent}))
 		defer it.Close()
-		r := &s.retiring
-		first := true
-		for it.Seek(keyOfEvent(r.floor)); it.Valid(); it.Next() {
+		for it.Seek(keyOfEvent(from)); it.Valid(); it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			k := eventKey(it.Item().Key()[1:])
 			if first {
 				r.floor, first = k, false
 			}
-			if !k.time().Before(before) {
+			if !k.time().Before(before) || !k.less(mark) {
 				return nil
 			}
 			r.begin(k)
@@ -99,7 +119,7 @@ func (s *Store) retirable(before time.Time, limit int) (keys []eventKey, more bo
 				continue
 			}
 			if len(keys) == limit {
-				more = true
+				more, r.resume = true, k
 				return nil
 			}
 			keys = append(keys, k)
@@ -113,12 +133,6 @@ func (s *Store) retirable(before time.Time, limit int) (keys []eventKey, more bo
 func (s *Store) ended(txn *badger.Txn, item *badger.Item, before time.Time) (bool, error) {
 	key := item.KeyCopy(nil)
 	k := eventKey(key[1:])
-	s.journal.mu.Lock()
-	live := s.journal.find(k) != nil
-	s.journal.mu.Unlock()
-	if live {
-		return false, nil
-	}
 	ended := true
 	err := item.Value(func(v []byte) error {
 		if ev, err := decodeEvent(v, key); err == nil && !createdAt(k, ev.event.ReceivedAt).Before(before) {
