@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -60,6 +61,9 @@ func newEngine(ctx context.Context, key string, opener StoreOpener, logger *zap.
 		_ = store.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("open gateway: %w", err)
 	}
+	// Loading a configuration and opening a store leave more garbage than an idle
+	// gateway needs, and the next collection may be far away.
+	debug.FreeOSMemory()
 	return &engine{key: key, gateway: gw, logs: logs, closed: make(chan struct{})}, nil
 }
 

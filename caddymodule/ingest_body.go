@@ -82,7 +82,9 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // read reads the body of a request, up to the limit of its form.
 func (h *Ingest) read(w http.ResponseWriter, r *http.Request, f form) (requestBody, error) {
-	limitTime(w, r, bodyTime)
+	if r.ContentLength < 0 || r.ContentLength > smallBody {
+		limitTime(w, r, bodyTime)
+	}
 	b := requestBody{buffers.Get().(*bytes.Buffer)}
 	if err := h.fill(b.buf, w, r, f); err != nil {
 		b.free()
@@ -180,9 +182,13 @@ const (
 	readAwayTime = 2 * time.Second
 )
 
-// bodyTime is how long a client may take to send a body, unless the server's
-// read_timeout says otherwise: a body that trickles in occupies memory.
-const bodyTime = 30 * time.Second
+// bodyTime is how long a client may take to send a body that is not small,
+// unless the server's read_timeout says otherwise: a large body that trickles in
+// occupies memory.
+const (
+	bodyTime  = 30 * time.Second
+	smallBody = 16 << 10 // bytes
+)
 
 // limitTime sets the time by which what is read of a request must have come.
 // net/http sets its own for the next request.
