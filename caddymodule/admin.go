@@ -64,8 +64,8 @@ func (*Admin) gateway() (*gateway.Gateway, error) {
 
 // Status is the answer of GET /webhook_gateway/status.
 type Status struct {
-	// Status is "ok"; "degraded" while the disk is nearly full or after a loss
-	// was found; "unavailable" when the store takes no events.
+	// Status is "ok"; "degraded" when events are taken but not sent, or after a
+	// loss was found; "unavailable" when the store takes no events.
 	Status string `json:"status"`
 
 	// Problem says what is wrong; empty while Status is "ok".
@@ -95,10 +95,10 @@ func (a *Admin) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(statusOf(gw.Stats()))
+	return json.NewEncoder(w).Encode(statusOf(gw.Stats(), gw.SendingErr()))
 }
 
-func statusOf(s queue.Stats) Status {
+func statusOf(s queue.Stats, sending error) Status {
 	st := Status{
 		Status:      "ok",
 		Deliveries:  s.Deliveries,
@@ -113,6 +113,8 @@ func statusOf(s queue.Stats) Status {
 		st.Status, st.Problem = "unavailable", s.Err.Error()
 	case s.Full:
 		st.Status, st.Problem = "unavailable", "the disk is nearly full: no events are taken until there is room"
+	case sending != nil:
+		st.Status, st.Problem = "degraded", sending.Error()
 	case s.Lost > 0:
 		st.Status, st.Problem = "degraded", "acknowledged commits were missing when the store was opened; see the log"
 	}

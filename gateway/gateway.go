@@ -204,6 +204,9 @@ func (g *Gateway) Closing() bool { return g.closing.Load() }
 // Stats returns the state of the store.
 func (g *Gateway) Stats() queue.Stats { return g.store.Stats() }
 
+// SendingErr returns why nothing is sent until a restart; nil while all is well.
+func (g *Gateway) SendingErr() error { return g.dispatcher.Err() }
+
 // Pending counts the deliveries that are pending.
 func (g *Gateway) Pending() int { return g.store.Backlog("") }
 

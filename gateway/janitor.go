@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/queue"
 )
 
@@ -18,26 +19,20 @@ type janitor struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	// cutoff is what the next removal goes by, and since when it was reckoned.
-	// They belong to the janitor's goroutine.
-	cutoff time.Time
-	since  time.Time
+	ages *dispatch.AgeClock // the janitor's own
 }
 
 const (
 	janitorStep  = 500 // events
 	janitorPause = 50 * time.Millisecond
 	janitorRound = time.Minute
-
-	// janitorHold is how long an age must have held: a clock that is wrong for
-	// a moment must not remove everything.
-	janitorHold = time.Hour
 )
 
 // start begins the janitor's rounds, the first after janitorRound.
 func (j *janitor) start(g *Gateway) {
 	ctx, cancel := context.WithCancel(context.Background())
 	j.cancel = cancel
+	j.ages = dispatch.NewAgeClock(g.now)
 	j.done.Go(func() {
 		timer := time.NewTimer(janitorRound)
 		defer timer.Stop()
@@ -62,25 +57,6 @@ func (j *janitor) cancelRound() {
 // wait waits for the janitor's end.
 func (j *janitor) wait() { j.done.Wait() }
 
-// before returns the time before which events are to be removed: one that was
-// reckoned a while ago and that the clock has not gone back behind since. False:
-// there is none yet.
-func (j *janitor) before(now time.Time, retention time.Duration) (time.Time, bool) {
-	cutoff := now.Add(-retention)
-	if j.since.IsZero() || cutoff.Before(j.cutoff) {
-		j.cutoff, j.since = cutoff, time.Now()
-		return time.Time{}, false
-	}
-	if time.Since(j.since) < min(janitorHold, retention) {
-		return time.Time{}, false
-	}
-	held := j.cutoff
-	return held, true
-}
-
-// passed notes that all before the cutoff is removed.
-func (j *janitor) passed() { j.since = time.Time{} }
-
 // tidy makes one step and returns when to make the next.
 func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
 	pause = janitorRound
@@ -93,11 +69,7 @@ func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
 	if gen == nil {
 		return pause
 	}
-	before, ok := g.janitor.before(g.now(), gen.settings.Retention)
-	if !ok {
-		return pause
-	}
-	n, more, err := g.store.Retire(ctx, before, janitorStep)
+	n, more, err := g.store.Retire(ctx, g.janitor.ages.Cutoff(gen.settings.Retention), janitorStep)
 	switch {
 	case err == nil:
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, context.Canceled):
@@ -112,6 +84,5 @@ func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
 	if more {
 		return janitorPause
 	}
-	g.janitor.passed()
 	return pause
 }
