@@ -111,19 +111,20 @@ func (d *Dispatcher) attempt(j *job) {
 			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expireAt(j, now))
 		}
 	}
-	d.vacate(j)
+	d.vacate(j, a.Outcome)
 	d.settle(j, r)
 }
 
 // vacate gives the lane its slot back as soon as the receiver is done. The worker
 // token stays until the outcome is on disk, so that the outcomes that a kill can
 // lose are at most as many as there are workers.
-func (d *Dispatcher) vacate(j *job) {
+func (d *Dispatcher) vacate(j *job, o webhook.Outcome) {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	j.answered = true
 	j.lane.answered++
+	j.lane.hangs = o == webhook.Timeout
 	d.arrange(j.lane, now)
 	d.staff()
 }

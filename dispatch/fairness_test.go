@@ -45,6 +45,32 @@ func TestAHangingWebhookHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
+func TestManyHangingWebhooksHoldUpOthersOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *dispatch.Options) { o.Workers = 64 })
+		for i := range 20 { // 20 times 16 attempts: more than there are workers
+			id := fmt.Sprintf("wh_black_%d", i)
+			w.hooks.add(id, "proj_1", hang)
+			w.publish(id, 1000)
+		}
+		w.hooks.add("wh_good", "proj_1", after(10*time.Millisecond, 200))
+		w.start()
+		defer w.stop()
+		time.Sleep(time.Minute)
+		for range 100 {
+			w.publish("wh_good", 1)
+			time.Sleep(200 * time.Millisecond)
+		}
+		synctest.Wait()
+		for _, r := range w.seen.reports {
+			if r.Status == webhook.Delivered && r.Latency > 20*time.Millisecond {
+				t.Fatalf("a delivery took %v although the others are known to hang", r.Latency)
+			}
+		}
+		w.wantCount("wh_good", webhook.Delivered, 100)
+	})
+}
+
 func TestProjectsTakeTurnsWhateverTheirNumberOfWebhooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *dispatch.Options) { o.Workers = 10 })

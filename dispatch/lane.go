@@ -40,6 +40,7 @@ type lane struct {
 
 	inflight  int       // deliveries that are claimed
 	answered  int       // those of them that the receiver is done with
+	hangs     bool      // the latest attempt to end ran into its timeout
 	claimedAt time.Time // when the latest of them were, by the clock the store saw
 
 	limiter *rate.Limiter // nil: no rate limit
@@ -102,12 +103,18 @@ const (
 )
 
 // slots returns how many more deliveries the lane may claim now. While the
-// gateway's own faults keep it back it tries one at a time.
+// gateway's own faults keep it back it tries one at a time. So it does with a
+// receiver that hangs, because attempts that wait for a timeout hold workers
+// that others need.
 func (l *lane) slots() int {
-	if l.faults > 0 {
+	switch {
+	case l.faults > 0:
 		return 1 - l.inflight
+	case l.hangs:
+		return 1 - (l.inflight - l.answered)
+	default:
+		return l.concurrency - (l.inflight - l.answered)
 	}
-	return l.concurrency - (l.inflight - l.answered)
 }
 
 // most returns how many deliveries the lane may claim in the turn that it has.
