@@ -74,8 +74,8 @@ type Store interface {
 	// Claim takes up to r.Max due deliveries of one webhook for r.Owner, until
 	// r.Until. Nobody else is given them before that. It returns none only when
 	// none is due, and fewer than are due only if next is not after r.Now.
-	// First attempts and retries take turns, each oldest first. A delivery whose record is damaged is never returned: it
-	// ends as Corrupt.
+	// First attempts and retries take turns, each oldest first. A delivery whose
+	// record is damaged is never returned: it ends as Corrupt.
 	//
 	// next is the earliest time at which another delivery of the webhook can
 	// be claimed; it may lie in the past (there is more) and is zero when none
@@ -83,7 +83,8 @@ type Store interface {
 	//
 	// Claims are not durable. Those of a process that died end with it or at
 	// their deadline, and the deliveries are due again with the attempts they
-	// had.
+	// had. Claim and ClaimOne return ErrFull while the space does not suffice to
+	// record what would come of an attempt.
 	Claim(ctx context.Context, r ClaimRequest) (claimed []Claimed, next time.Time, err error)
 
 	// ClaimOne claims one delivery whatever its status and due time, for an

@@ -24,8 +24,14 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 	if l == nil {
 		return nil, time.Time{}, nil
 	}
+	if s.space.tooFullTo(finish) {
+		return nil, time.Time{}, queue.ErrFull
+	}
 	for {
 		recorded := s.recorded.next()
+		if err := s.failure(); err != nil {
+			return nil, time.Time{}, err
+		}
 		grips, next, waiting, err := s.takeDue(l, r)
 		if err != nil {
 			return nil, time.Time{}, fmt.Errorf("claim for webhook %s: %w", r.WebhookID, err)
@@ -47,9 +53,6 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 		case <-recorded:
 		case <-ctx.Done():
 			return nil, time.Time{}, ctx.Err()
-		}
-		if err := s.failure(); err != nil {
-			return nil, time.Time{}, err
 		}
 	}
 }
@@ -91,7 +94,7 @@ func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grips []grip, next time.
 		l.claim(h, r.Owner, r.Now, r.Until, s.tokens.Add(1))
 		grips = append(grips, grip{h, h.token})
 	}
-	return grips, l.next(), l.waiting > 0, nil
+	return grips, l.next(r.Now), l.waiting > 0, nil
 }
 
 // load reads what was claimed. Leftovers of the due index are dropped, damaged
@@ -120,7 +123,10 @@ func (s *Store) load(ctx context.Context, l *lane, grips []grip) ([]queue.Claime
 }
 
 func (s *Store) loadOne(ctx context.Context, l *lane, h *hold) (ok bool, err error) {
-	if h.loaded {
+	l.mu.Lock()
+	loaded := h.loaded
+	l.mu.Unlock()
+	if loaded {
 		return true, nil
 	}
 	record, ev, err := s.readBoth(l.number, h.key)
@@ -128,11 +134,13 @@ func (s *Store) loadOne(ctx context.Context, l *lane, h *hold) (ok bool, err err
 	case errors.Is(err, queue.ErrCorrupt):
 		return false, s.condemn(ctx, l, h, ev)
 	case errors.Is(err, queue.ErrNotFound):
-		return false, s.drop(l, h)
+		return false, s.drop(l, h, nil)
 	case err != nil:
 		return false, err
-	case record.status != webhook.Pending || record.class != h.class || record.due(h.key) != h.entry:
-		return false, s.drop(l, h)
+	case record.status != webhook.Pending:
+		return false, s.drop(l, h, nil)
+	case record.class != h.class || record.due(h.key) != h.entry:
+		return false, s.drop(l, h, &record)
 	}
 	record.last = nil
 	l.mu.Lock()
@@ -191,25 +199,44 @@ func (s *Store) release(l *lane, grips []grip) {
 	}
 }
 
-// drop forgets an entry of the due index that no pending delivery stands
-// behind, and removes it.
-func (s *Store) drop(l *lane, h *hold) error {
+// drop removes an entry of the due index that nothing stands behind: no pending
+// delivery, or one that is due at another time, which other says.
+func (s *Store) drop(l *lane, h *hold, other *deliveryRecord) error {
 	s.log.Warn("dropped a leftover of the due index", zap.String("webhook_id", l.id), zap.String("delivery_id", h.key.id()))
 	l.mu.Lock()
-	delete(l.held, h.key)
-	l.backlog--
+	h.state = finishing // the index is not to show it again before it is removed
 	l.mu.Unlock()
-	s.backlog.Add(-1)
-	return s.inbox.put(&removal{key: keyOfDue(l.number, h.class, h.entry)}, false)
+	return s.inbox.put(&removal{store: s, lane: l, hold: h, other: other}, false)
 }
 
-// A removal is the request that deletes one entry; nobody waits for it.
-type removal struct{ key []byte }
+// A removal is the request that deletes a leftover of the due index; nobody
+// waits for it.
+type removal struct {
+	store *Store
+	lane  *lane
+	hold  *hold
+	other *deliveryRecord
+}
 
-func (r *removal) weight() (int, int64) { return 1, int64(len(r.key)) }
-func (r *removal) write(p *pack) error  { p.delete(r.key); return nil }
-func (r *removal) apply(*pack)          {}
+func (r *removal) weight() (int, int64) { return 1, dueKeyLen }
 func (r *removal) done(error)           {}
+
+func (r *removal) write(p *pack) error {
+	p.delete(keyOfDue(r.lane.number, r.hold.class, r.hold.entry))
+	return nil
+}
+
+func (r *removal) apply(*pack) {
+	l, h := r.lane, r.hold
+	r.store.backlog.Add(-1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.backlog--
+	delete(l.held, h.key)
+	if d := r.other; d != nil {
+		l.windows[d.class].insert(d.due(h.key)) // it was passed over while this one was held
+	}
+}
 
 // condemn ends a damaged delivery as Corrupt. ev is nil if its event is
 // damaged.
@@ -259,8 +286,14 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 		return queue.Claimed{}, err
 	}
 	defer s.life.RUnlock()
+	if s.space.tooFullTo(finish) {
+		return fail(queue.ErrFull)
+	}
 	for {
 		recorded := s.recorded.next()
+		if err := s.failure(); err != nil {
+			return fail(err)
+		}
 		f, err := s.find(deliveryID)
 		if err != nil {
 			return fail(err)
@@ -282,9 +315,6 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 		case <-recorded:
 		case <-ctx.Done():
 			return fail(ctx.Err())
-		}
-		if err := s.failure(); err != nil {
-			return fail(err)
 		}
 	}
 }

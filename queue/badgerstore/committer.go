@@ -174,13 +174,7 @@ func (s *Store) commit(p *pack) error {
 	s.committed.Store(&committed{seq: p.meta.seq, counts: p.meta.counts})
 
 	s.contexts.settle(p.contexts)
-	s.journal.mu.Lock()
-	for _, r := range p.requests {
-		r.apply(p)
-	}
-	s.applyRecordings(p)
-	s.journal.newest = s.meta.lastKey
-	s.journal.mu.Unlock()
+	s.apply(p)
 	s.recorded.send()
 	s.tell()
 	for i, r := range p.requests {
@@ -189,6 +183,17 @@ func (s *Store) commit(p *pack) error {
 	}
 	p.requests = p.requests[:0]
 	return nil
+}
+
+// apply takes over into the memory what p has committed.
+func (s *Store) apply(p *pack) {
+	s.journal.mu.Lock()
+	defer s.journal.mu.Unlock()
+	for _, r := range p.requests {
+		r.apply(p)
+	}
+	s.applyRecordings(p)
+	s.journal.newest = s.meta.lastKey
 }
 
 // committed is what others may see of the last pack.
@@ -207,9 +212,12 @@ func (s *Store) abandon(p *pack, todo *backlogs) {
 	s.inbox.stopped = err
 	s.inbox.mu.Unlock()
 	s.inbox.take(todo)
+	s.recorded.send()
 	if s.failure() != nil {
 		for _, r := range p.requests {
-			r.done(err)
+			if r != nil { // nil was answered
+				r.done(err)
+			}
 		}
 	}
 	for _, r := range append(todo.others, todo.publications...) {

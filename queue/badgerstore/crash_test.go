@@ -3,11 +3,14 @@ package badgerstore_test
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -15,6 +18,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // childDir names the directory in which a test process plays the victim.
@@ -84,6 +88,80 @@ func publishForEver(t *testing.T, dir string) {
 					return
 				}
 				fmt.Println(pub.Event.ID)
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKillsLeaveCountsRight kills a process again and again that publishes and
+// delivers, and checks all that is stored, and what the memory makes of it.
+func TestKillsLeaveCountsRight(t *testing.T) {
+	if dir := os.Getenv(childDir); dir != "" {
+		deliverForEver(t, dir)
+		return
+	}
+	dir := t.TempDir()
+	for range 6 {
+		child := exec.Command(os.Args[0], "-test.run=^TestKillsLeaveCountsRight$")
+		child.Env = append(os.Environ(), childDir+"="+dir)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := rand.IntN(800); n > 0 && lines.Scan(); n-- {
+		}
+		if err := child.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = child.Wait()
+	}
+	mustCheck(t, mustOpen(t, badgerstore.Options{Dir: dir}))
+}
+
+// deliverForEver publishes events to 20 webhooks each and delivers them; every
+// fifth delivery only at the second try. It writes a line for each event.
+func deliverForEver(t *testing.T, dir string) {
+	s, err := badgerstore.Open(badgerstore.Options{Dir: dir, MemoryDeliveries: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []queue.Target
+	for i := range 20 {
+		targets = append(targets, queue.Target{WebhookID: fmt.Sprintf("wh_%d", i), Status: webhook.Pending})
+	}
+	run := time.Now().UnixNano()
+	for g := range 8 {
+		go func() {
+			for n := g; ; n += 8 {
+				pub := publication(n)
+				pub.Event.ID, pub.Targets = fmt.Sprintf("evt_%d_%d", run, n), targets
+				if _, err := s.Publish(background, []queue.Publication{pub}); err != nil {
+					return
+				}
+				fmt.Println(pub.Event.ID)
+			}
+		}()
+	}
+	for _, target := range targets {
+		go func() {
+			for {
+				cs, _, err := s.Claim(background, queue.ClaimRequest{WebhookID: target.WebhookID, Max: 8, Now: start.Add(time.Hour), Until: start.Add(2 * time.Hour)})
+				if err != nil {
+					return
+				}
+				for i, c := range cs {
+					status := webhook.Delivered
+					if i%5 == 0 && c.Delivery.Attempts == 0 {
+						status = webhook.Pending
+					}
+					go func() { _ = s.Finish(background, c.Claim, result(c, status)) }()
+				}
+				runtime.Gosched()
 			}
 		}()
 	}

@@ -31,13 +31,18 @@ func (s *Store) Finish(ctx context.Context, c queue.Claim, r queue.Result) error
 	if err != nil {
 		return fmt.Errorf("finish delivery %s: %w", c.DeliveryID, err)
 	}
+	submitted := false
+	defer func() {
+		if !submitted { // nothing was done: the claim goes on
+			l.mu.Lock()
+			h.state = claimed
+			l.mu.Unlock()
+		}
+	}()
 	d := h.result(r)
 	var previous []byte
 	if h.record.attempts > 0 {
 		if previous, err = s.lastAttempt(l.number, k); err != nil {
-			l.mu.Lock()
-			h.state = claimed
-			l.mu.Unlock()
 			return fmt.Errorf("finish delivery %s: %w", c.DeliveryID, err)
 		}
 	}
@@ -46,6 +51,7 @@ func (s *Store) Finish(ctx context.Context, c queue.Claim, r queue.Result) error
 	} else {
 		d.last, previous = previous, nil
 	}
+	submitted = true
 	return s.settle(ctx, l, h, d, previous)
 }
 

@@ -86,6 +86,9 @@ func (l *lane) giveBack(h *hold, due time.Time) {
 	}
 	h.state = returned
 	h.until = due
+	if h.live == nil {
+		h.event, h.loaded = nil, false // it can wait for long, and is read again
+	}
 	list := l.returned[h.class]
 	i, _ := slices.BinarySearchFunc(list, h, func(a, b *hold) int {
 		if c := a.until.Compare(b.until); c != 0 {
@@ -145,14 +148,21 @@ func (l *lane) takeClass(c class, now time.Time) *hold {
 }
 
 // next returns when the next delivery that is not claimed falls due; zero if
-// there is none. The queues must be filled for an exact answer. The caller
-// holds mu.
-func (l *lane) next() time.Time {
+// there is none. First attempts are due at once, even if a clock that was ahead
+// has dated them later than now. The queues must be filled for an exact answer.
+// The caller holds mu.
+func (l *lane) next(now time.Time) time.Time {
 	var next time.Time
 	earlier := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
 			next = t
 		}
+	}
+	atOnce := func(t time.Time) {
+		if t.After(now) {
+			t = now
+		}
+		earlier(t)
 	}
 	for c := range l.windows {
 		if list := l.returned[c]; len(list) > 0 {
@@ -160,15 +170,14 @@ func (l *lane) next() time.Time {
 		}
 		if e, ok := l.windows[c].first(); ok {
 			if class(c) == firsts {
-				earlier(e.key.event().time())
+				atOnce(e.key.event().time())
 			} else {
 				earlier(time.Unix(0, e.due).UTC())
 			}
 		}
 	}
 	if l.fresh.len() > 0 {
-		f := l.fresh.first()
-		earlier(createdAt(f.event.key, f.event.event.ReceivedAt))
+		atOnce(l.fresh.first().event.event.ReceivedAt)
 	}
 	return next
 }

@@ -89,6 +89,28 @@ func wasUnclean(dir string) (bool, error) {
 	return false, syncDir(dir)
 }
 
+// removeEmptyLogs removes write-ahead logs that Badger has emptied and was
+// stopped before it could remove them: it would not open with them.
+func removeEmptyLogs(dir string) error {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	for _, name := range logs {
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		if info.Size() > 0 {
+			continue
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // setAside copies the write-ahead logs, because opening a damaged one cuts it
 // off. The newest copies are kept.
 func setAside(dir string, now time.Time) error {

@@ -58,6 +58,9 @@ func (s *Store) open() error {
 	if err != nil {
 		s.log.Warn("cannot read the high-water mark; what a crash has lost would go unnoticed", zap.Error(err))
 	}
+	if err := removeEmptyLogs(dir); err != nil {
+		return fmt.Errorf("remove empty write-ahead logs: %w", err)
+	}
 	unclean, err := wasUnclean(dir)
 	if err != nil {
 		return err

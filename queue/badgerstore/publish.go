@@ -28,12 +28,18 @@ func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 
 func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
 	c := publishing{store: s, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
+	prepared := false
+	defer func() {
+		if !prepared {
+			c.giveUp()
+		}
+	}()
 	for i := range pubs {
 		if err := c.prepare(i, &pubs[i]); err != nil {
-			c.giveUp()
 			return nil, fmt.Errorf("publish event %s: %w", pubs[i].Event.ID, err)
 		}
 	}
+	prepared = true
 	if err := c.submit(ctx); err != nil {
 		return nil, err
 	}
@@ -240,7 +246,7 @@ func (s *Store) admit(e *liveEvent) {
 	if j.bytes > s.opts.MemoryBytes {
 		room = 0
 	}
-	due := createdAt(e.key, e.event.ReceivedAt)
+	due := e.event.ReceivedAt
 	for i := range e.targets {
 		t := &e.targets[i]
 		if t.state == recorded {

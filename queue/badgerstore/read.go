@@ -56,10 +56,13 @@ func (s *Store) Attempts(_ context.Context, deliveryID string) ([]webhook.Attemp
 		if errors.Is(err, queue.ErrNotFound) {
 			return nil
 		}
-		if err := eachAttempt(txn, f.key, func(a webhook.Attempt) { out = append(out, a) }); err != nil {
+		if earlierErr := eachAttempt(txn, f.key, func(a webhook.Attempt) { out = append(out, a) }); earlierErr != nil {
+			return earlierErr
+		}
+		if err != nil && !errors.Is(err, queue.ErrCorrupt) {
 			return err
 		}
-		if err != nil || len(record.last) == 0 {
+		if len(record.last) == 0 {
 			return nil
 		}
 		last, err := decodeAttempt(record.last)

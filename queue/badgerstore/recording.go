@@ -63,7 +63,7 @@ func (s *Store) applyRecordings(p *pack) {
 		}
 		l.mu.Unlock()
 		if !held {
-			s.news = append(s.news, news{l.id, createdAt(r.event.key, r.event.event.ReceivedAt)})
+			s.news = append(s.news, news{l.id, r.event.event.ReceivedAt})
 		}
 	}
 }
@@ -136,6 +136,9 @@ func (s *Store) putOffBefore(ctx context.Context, k eventKey) error {
 	asked := false
 	for {
 		recorded := s.recorded.next()
+		if err := s.failure(); err != nil {
+			return err
+		}
 		if !s.journal.liveBefore(k) || s.space.tooFullTo(finish) {
 			return nil
 		}
@@ -149,9 +152,6 @@ func (s *Store) putOffBefore(ctx context.Context, k eventKey) error {
 		case <-recorded:
 		case <-ctx.Done():
 			return ctx.Err()
-		}
-		if err := s.failure(); err != nil {
-			return err
 		}
 	}
 }

@@ -155,9 +155,10 @@ func (s *Store) Watch(fn func(webhookID string, due time.Time)) error {
 	if fn == nil {
 		return nil
 	}
+	now := time.Now()
 	for _, l := range s.allLanes() {
 		l.mu.Lock()
-		due := l.next()
+		due := l.next(now)
 		l.mu.Unlock()
 		if !due.IsZero() {
 			fn(l.id, due)
@@ -193,9 +194,10 @@ func (s *Store) Stats() queue.Stats {
 	for _, status := range webhook.Statuses {
 		st.Deliveries[status] = c.counts[statusByte(status)]
 	}
+	now := time.Now()
 	for _, l := range s.allLanes() {
 		l.mu.Lock()
-		due := l.next()
+		due := l.next(now)
 		l.mu.Unlock()
 		if !due.IsZero() && (st.OldestDue.IsZero() || due.Before(st.OldestDue)) {
 			st.OldestDue = due

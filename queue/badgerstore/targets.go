@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -27,7 +28,7 @@ func (s *Store) targets(in []queue.Target) ([]target, error) {
 	for i := range in {
 		out[i] = target{lane: s.lanes[in[i].WebhookID], status: in[i].Status}
 		if reason := in[i].Reason; reason != "" && in[i].Status != webhook.Pending {
-			out[i].reason = strings.Clone(reason[:min(len(reason), maxReason)])
+			out[i].reason = strings.Clone(cut(reason, maxReason))
 		}
 		if out[i].lane == nil {
 			unknown = append(unknown, i)
@@ -46,6 +47,17 @@ func (s *Store) targets(in []queue.Target) ([]target, error) {
 		}
 	}
 	return out, nil
+}
+
+// cut returns the beginning of s, of at most n bytes and whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // newLanes makes lanes for webhooks that are seen for the first time. Their

@@ -70,7 +70,11 @@ func (l *lane) fill(db *badger.DB, c class) error {
 	return db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(over(lead))
 		defer it.Close()
-		for it.Seek(keyOfDue(l.number, c, w.pos)); it.Valid(); it.Next() {
+		from := w.pos
+		if w.hint.compare(from) > 0 {
+			from = w.hint // what lies between are tombstones
+		}
+		for it.Seek(keyOfDue(l.number, c, from)); it.Valid(); it.Next() {
 			_, _, e, err := parseDue(it.Item().Key())
 			if err != nil || e.compare(w.pos) <= 0 {
 				continue
