@@ -64,18 +64,17 @@ func TestFailedCommitMakesStoreUnavailable(t *testing.T) {
 
 func TestFailedCommitWakesWaitingClaims(t *testing.T) {
 	var s *badgerstore.Store
-	var broken sync.Once
+	var armed atomic.Bool
 	s = mustOpen(t, badgerstore.Options{Dir: t.TempDir(), MemoryDeliveries: 1, OnCommit: func(time.Duration, int) {
-		broken.Do(func() {
+		if armed.CompareAndSwap(true, false) {
 			if err := badgerstore.BreakDatabase(s); err != nil {
 				t.Error(err)
 			}
-		})
+		}
 	}})
-	pubs := []queue.Publication{publication(0), publication(1), publication(2)}
-	if _, err := s.Publish(background, pubs); err != nil {
-		t.Fatal(err)
-	}
+	mustPublish(t, s, 0, 1)
+	armed.Store(true)
+	mustPublish(t, s, 1, 2) // its delivery is to be recorded, in the next pack
 	var err error
 	for err == nil { // the first may still be given out, the others wait for their records
 		_, _, err = s.Claim(background, queue.ClaimRequest{WebhookID: "wh_1", Max: 1, Now: start, Until: start.Add(time.Minute)})

@@ -15,14 +15,21 @@ import (
 )
 
 // modelRuns is how many random histories are tried; each opens a store several
-// times. The flag -rapid.checks asks for another number.
-const modelRuns = 5
+// times, which is slow with the race detector. The flag -rapid.checks asks for
+// another number.
+const (
+	modelRuns     = 5
+	modelRunsRace = 2
+)
 
 // testModel compares a store with a model through random histories.
 func testModel(t *testing.T, newOpener func(t testing.TB) Opener) {
 	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
-		before := f.Value.String()
-		if err := f.Value.Set(fmt.Sprint(modelRuns)); err != nil {
+		before, runs := f.Value.String(), modelRuns
+		if raceDetector {
+			runs = modelRunsRace
+		}
+		if err := f.Value.Set(fmt.Sprint(runs)); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Value.Set(before) }()
