@@ -46,7 +46,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 func (*Admin) gateway() (*gateway.Gateway, error) {
 	active := caddy.ActiveContext()
 	if active.Context == nil {
-		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("Caddy is starting or stopping")}
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the server is starting or stopping")}
 	}
 	app, err := active.AppIfConfigured(appName)
 	if errors.Is(err, caddy.ErrNotConfigured) {

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -149,10 +150,8 @@ func (w *Webhook) unmarshalSecret(d *caddyfile.Dispenser) error {
 	if len(args) != 1 && len(args) != 2 {
 		return d.Errf("secret takes a secret and perhaps the previous one, not %d arguments (is a quote missing?)", len(args))
 	}
-	for _, arg := range args {
-		if arg == "" {
-			return d.Err("secret must not be empty")
-		}
+	if slices.Contains(args, "") {
+		return d.Err("secret must not be empty")
 	}
 	w.Secret = args[0]
 	if len(args) == 2 {

@@ -34,8 +34,8 @@ func newDemoCommand() *cobra.Command {
 Shows the gateway at work. It starts a gateway in a temporary directory and a
 receiver as a second process, publishes one event of each type of the catalogue
 and one that a filter stops, has the receiver fail once, and prints what arrived
-and whether its signatures verified. It listens on loopback only and leaves
-nothing behind.
+and whether its signatures verified. It listens on loopback only, and removes
+the directory at the end.
 
 With --stay both keep running until Ctrl-C, so that you can publish events of
 your own.`,
@@ -51,14 +51,14 @@ your own.`,
 // demoTime is how long the demonstration may take. It takes about two seconds.
 const demoTime = time.Minute
 
-func cmdDemo(fl caddycmd.Flags) (int, error) {
+func cmdDemo(fl caddycmd.Flags) (code int, err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dir, err := os.MkdirTemp("", "webhook-gateway-demo-")
 	if err != nil {
 		return caddy.ExitCodeFailedStartup, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
 	d := &demo{out: os.Stdout, dir: dir, key: signer.Generate(), secret: signer.Generate()}
 	if err := d.run(ctx, fl.Bool("stay")); err != nil {

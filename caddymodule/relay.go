@@ -59,7 +59,7 @@ func (r *relay) Enabled(level zapcore.Level) bool { return r.target().Enabled(le
 
 // With implements zapcore.Core.
 func (r *relay) With(fields []zapcore.Field) zapcore.Core {
-	all := append(r.fields[:len(r.fields):len(r.fields)], fields...)
+	all := append(slices.Clip(r.fields), fields...)
 	return &relay{targets: r.targets, fields: all}
 }
 

@@ -243,7 +243,7 @@ func BenchmarkSend(b *testing.B) {
 		run(b, r)
 	})
 	b.Run("loopback", func(b *testing.B) {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a benchmark's listener
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -31,7 +31,7 @@ type rawServer struct {
 // false return closes the connection.
 func serveRaw(t *testing.T, answer func(s *rawServer, head, body string, c net.Conn) bool) *rawServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test's listener, closed below
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -71,9 +72,7 @@ func newHeader(
 	r *Receiver, ev *webhook.Event, d *webhook.Delivery, number int, trigger webhook.Trigger, now time.Time,
 ) http.Header {
 	h := make(http.Header, len(r.Header)+systemHeaders)
-	for name, values := range r.Header {
-		h[name] = values
-	}
+	maps.Copy(h, r.Header)
 	values := make([]string, 0, systemHeaders) // one allocation for all of them
 	set := func(name, value string) {
 		if value == "" {

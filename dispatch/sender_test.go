@@ -208,7 +208,7 @@ func TestOutcomesOfAResponse(t *testing.T) {
 
 func TestNothingListeningIsAFailureToConnect(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestBothFamiliesHaveTheirSource(t *testing.T) {
 		t.Skip("no IPv6")
 	}
 	six := &http.Server{Handler: http.HandlerFunc(ok)}
-	go six.Serve(l) //nolint:errcheck // ends when closed
+	go six.Serve(l)
 	t.Cleanup(func() { six.Close() })
 	if r := post(t, e, "http://"+l.Addr().String()); r.trace.SourceIP != "::1" {
 		t.Errorf("IPv6 left from %q (%v)", r.trace.SourceIP, r.err)

@@ -192,8 +192,7 @@ var tooLarge = fmt.Sprintf("the expression is too large; at most %d names, liter
 // runtimeError words an error of an evaluation.
 func runtimeError(err error) *Error {
 	out := &Error{Detail: err.Error()}
-	var at *file.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*file.Error](err); ok {
 		out.Detail, out.Line, out.Column = at.Message, at.Line, at.Column+1
 	}
 	if errors.Is(err, ErrBudget) {

@@ -129,6 +129,7 @@ func (x *Index) Match(ev *Event, found func(id string, err error)) {
 			found(e.ID, nil)
 		case Failed:
 			found(e.ID, err)
+		default: // it does not concern this webhook
 		}
 	}
 }

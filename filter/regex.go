@@ -77,7 +77,8 @@ func size(tree *syntax.Regexp) int {
 	own := 1 + len(tree.Rune)/8
 	if tree.Op == syntax.OpLiteral {
 		own = len(tree.Rune)
-	} else if tree.Op == syntax.OpCharClass {
+	}
+	if tree.Op == syntax.OpCharClass {
 		own = 1
 	}
 	sum := own

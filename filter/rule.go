@@ -118,8 +118,7 @@ func run(p Program, ev *Event) (matched bool, err error) {
 	if err == nil {
 		return matched, nil
 	}
-	var problem *Error
-	if errors.As(err, &problem) {
+	if problem, ok := errors.AsType[*Error](err); ok {
 		return false, problem
 	}
 	return false, &Error{Detail: shorten(err.Error()), Err: err}
