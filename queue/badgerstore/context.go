@@ -51,7 +51,7 @@ func (s *Store) readContext(txn *badger.Txn, projectID string) ([]byte, error) {
 		rest, err := unseal(v, key)
 		if err != nil {
 			s.log.Error("remembered project is damaged", zap.String("project_id", projectID))
-			return nil
+			return nil //nolint:nilerr // nothing is remembered, then
 		}
 		out = append([]byte{}, rest...)
 		return nil

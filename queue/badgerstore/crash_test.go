@@ -86,7 +86,7 @@ func publishForEver(t *testing.T, dir string) {
 				if _, err := s.Publish(background, []queue.Publication{pub}); err != nil {
 					return
 				}
-				fmt.Println(pub.Event.ID)
+				fmt.Fprintln(os.Stdout, pub.Event.ID)
 			}
 		}()
 	}
@@ -142,7 +142,7 @@ func deliverForEver(t *testing.T, dir string) {
 				if _, err := s.Publish(background, []queue.Publication{pub}); err != nil {
 					return
 				}
-				fmt.Println(pub.Event.ID)
+				fmt.Fprintln(os.Stdout, pub.Event.ID)
 			}
 		}()
 	}

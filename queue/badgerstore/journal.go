@@ -107,10 +107,6 @@ func (j *journal) record(e *liveEvent, ordinal int) {
 	}
 }
 
-// span returns how many events lie between the oldest live one and the newest,
-// done ones included: as many are read again after a crash.
-func (j *journal) span() int { return len(j.events) - j.head }
-
 // lowWater returns the key of the oldest live event, or none.
 func (j *journal) lowWater() (eventKey, bool) {
 	if j.head == len(j.events) {

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -219,8 +220,11 @@ func (r *remover) event(k eventKey) error {
 // delivery adds a delivery with its attempts.
 func (r *remover) delivery(number uint32, k deliveryKey) error {
 	item, err := r.txn.Get(keyOfDelivery(number, k))
-	if err != nil {
+	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil // removed before
+	}
+	if err != nil {
+		return err
 	}
 	status, attempts := webhook.Corrupt, 0
 	_ = item.Value(func(v []byte) error {

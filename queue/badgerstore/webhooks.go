@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -153,7 +154,7 @@ func (s *Store) Records(_ context.Context, projectID, cursor string, limit int) 
 	err = s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(over(lead))
 		defer it.Close()
-		for it.Seek(append(lead[:len(lead):len(lead)], cursor...)); it.Valid(); it.Next() {
+		for it.Seek(append(slices.Clip(lead), cursor...)); it.Valid(); it.Next() {
 			id := string(it.Item().Key()[len(lead):])
 			if id <= cursor {
 				continue

@@ -130,13 +130,13 @@ func testClaimsNotDurable(b *bench) {
 }
 
 func testNext(b *bench) {
-	want := func(what string, limit int, due time.Time) {
+	want := func(what string, due time.Time) {
 		b.Helper()
-		if _, next := b.claimNext("wh_1", limit); !next.Equal(due) {
+		if _, next := b.claimNext("wh_1", 1); !next.Equal(due) {
 			b.Errorf("%s: next is %v, want %v", what, next, due)
 		}
 	}
-	want("unknown webhook", 1, time.Time{})
+	want("unknown webhook", time.Time{})
 	b.send("wh_1")
 	second := b.now.Add(time.Millisecond)
 	b.now = second
@@ -145,12 +145,12 @@ func testNext(b *bench) {
 	if len(c) != 1 || !next.Equal(second) {
 		b.Fatalf("claimed %d, next is %v, want %v", len(c), next, second)
 	}
-	want("all claimed", 1, time.Time{})
+	want("all claimed", time.Time{})
 	b.finish(c[0], b.putOff(c[0], time.Hour))
-	want("one put off", 1, b.now.Add(time.Hour))
+	want("one put off", b.now.Add(time.Hour))
 	b.crash()
-	want("after a crash", 1, b.now.Add(time.Hour))
-	want("after a crash", 1, b.now.Add(time.Hour))
+	want("after a crash", b.now.Add(time.Hour))
+	want("after a crash", b.now.Add(time.Hour))
 }
 
 func testOldestFirst(b *bench) {

@@ -78,10 +78,12 @@ func act(s *FaultyStore, method string, do func() error) error {
 	return err
 }
 
+// Publish implements queue.Store.
 func (s *FaultyStore) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
 	return call(s, "Publish", func() ([]queue.Receipt, error) { return s.Store.Publish(ctx, pubs) })
 }
 
+// Claim implements queue.Store.
 func (s *FaultyStore) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
 	var next time.Time
 	cs, err := call(s, "Claim", func() (cs []queue.Claimed, err error) {
@@ -91,30 +93,37 @@ func (s *FaultyStore) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.
 	return cs, next, err
 }
 
+// ClaimOne implements queue.Store.
 func (s *FaultyStore) ClaimOne(ctx context.Context, deliveryID, owner string, now, until time.Time) (queue.Claimed, error) {
 	return call(s, "ClaimOne", func() (queue.Claimed, error) { return s.Store.ClaimOne(ctx, deliveryID, owner, now, until) })
 }
 
+// Finish implements queue.Store.
 func (s *FaultyStore) Finish(ctx context.Context, c queue.Claim, r queue.Result) error {
 	return act(s, "Finish", func() error { return s.Store.Finish(ctx, c, r) })
 }
 
+// Release implements queue.Store.
 func (s *FaultyStore) Release(ctx context.Context, c queue.Claim, due time.Time) error {
 	return act(s, "Release", func() error { return s.Store.Release(ctx, c, due) })
 }
 
+// Context implements queue.Store.
 func (s *FaultyStore) Context(ctx context.Context, projectID string) ([]byte, error) {
 	return call(s, "Context", func() ([]byte, error) { return s.Store.Context(ctx, projectID) })
 }
 
+// Event implements queue.Store.
 func (s *FaultyStore) Event(ctx context.Context, projectID, eventID string) (webhook.Event, error) {
 	return call(s, "Event", func() (webhook.Event, error) { return s.Store.Event(ctx, projectID, eventID) })
 }
 
+// Events implements queue.Store.
 func (s *FaultyStore) Events(ctx context.Context, q queue.EventQuery) (queue.EventPage, error) {
 	return call(s, "Events", func() (queue.EventPage, error) { return s.Store.Events(ctx, q) })
 }
 
+// Delivery implements queue.Store.
 func (s *FaultyStore) Delivery(ctx context.Context, deliveryID string) (webhook.Delivery, webhook.Event, error) {
 	var ev webhook.Event
 	d, err := call(s, "Delivery", func() (d webhook.Delivery, err error) {
@@ -124,14 +133,17 @@ func (s *FaultyStore) Delivery(ctx context.Context, deliveryID string) (webhook.
 	return d, ev, err
 }
 
+// Attempts implements queue.Store.
 func (s *FaultyStore) Attempts(ctx context.Context, deliveryID string) ([]webhook.Attempt, error) {
 	return call(s, "Attempts", func() ([]webhook.Attempt, error) { return s.Store.Attempts(ctx, deliveryID) })
 }
 
+// Deliveries implements queue.Store.
 func (s *FaultyStore) Deliveries(ctx context.Context, q queue.DeliveryQuery) (queue.DeliveryPage, error) {
 	return call(s, "Deliveries", func() (queue.DeliveryPage, error) { return s.Store.Deliveries(ctx, q) })
 }
 
+// Retire implements queue.Store.
 func (s *FaultyStore) Retire(ctx context.Context, before time.Time, limit int) (int, bool, error) {
 	var more bool
 	n, err := call(s, "Retire", func() (n int, err error) {
@@ -141,14 +153,17 @@ func (s *FaultyStore) Retire(ctx context.Context, before time.Time, limit int) (
 	return n, more, err
 }
 
+// PutRecord implements queue.Store.
 func (s *FaultyStore) PutRecord(ctx context.Context, rec queue.Record) (uint64, error) {
 	return call(s, "PutRecord", func() (uint64, error) { return s.Store.PutRecord(ctx, rec) })
 }
 
+// Record implements queue.Store.
 func (s *FaultyStore) Record(ctx context.Context, webhookID string) (queue.Record, error) {
 	return call(s, "Record", func() (queue.Record, error) { return s.Store.Record(ctx, webhookID) })
 }
 
+// Records implements queue.Store.
 func (s *FaultyStore) Records(ctx context.Context, projectID, cursor string, limit int) ([]queue.Record, string, error) {
 	var next string
 	recs, err := call(s, "Records", func() (recs []queue.Record, err error) {
@@ -158,6 +173,7 @@ func (s *FaultyStore) Records(ctx context.Context, projectID, cursor string, lim
 	return recs, next, err
 }
 
+// DeleteRecord implements queue.Store.
 func (s *FaultyStore) DeleteRecord(ctx context.Context, webhookID string) error {
 	return act(s, "DeleteRecord", func() error { return s.Store.DeleteRecord(ctx, webhookID) })
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func testModel(t *testing.T, newOpener func(t testing.TB) Opener) {
 		if raceDetector {
 			runs = modelRunsRace
 		}
-		if err := f.Value.Set(fmt.Sprint(runs)); err != nil {
+		if err := f.Value.Set(strconv.Itoa(runs)); err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = f.Value.Set(before) }()
