@@ -120,10 +120,10 @@ func (e *Error) Document() Document {
 // Status returns the HTTP status of e.
 func (e *Error) Status() int { return codes[e.Code].status }
 
-// From returns err as an Error: itself if it is one (or wraps one), else an
-// Internal error that tells the client nothing about err.
+// From returns err as an Error: itself if it is one (or wraps one) with a request
+// code, else an Internal error that tells the client nothing about err.
 func From(err error) *Error {
-	if pe, ok := errors.AsType[*Error](err); ok {
+	if pe, ok := errors.AsType[*Error](err); ok && codes[pe.Code].status != 0 {
 		return pe
 	}
 	return New(Internal, "The request could not be handled. The server's log says why.")

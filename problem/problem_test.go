@@ -267,3 +267,11 @@ func requestCodes(t *testing.T) []problem.Code {
 		return problem.New(c, "").Status() == 0
 	})
 }
+
+func TestAnItemCodeIsNoRequestCode(t *testing.T) {
+	w := httptest.NewRecorder()
+	problem.Write(w, problem.New(problem.TooDeep, "It is nested too deep."))
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("got %d, want %d", w.Code, http.StatusInternalServerError)
+	}
+}
