@@ -35,6 +35,9 @@ func (fs *flights) begin(id eventID) (own bool, f *flight) {
 }
 
 func (fs *flights) end(id eventID, f *flight) {
+	if f == nil {
+		return
+	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.ids[id] != f {

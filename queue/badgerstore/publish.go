@@ -68,10 +68,14 @@ type repeat struct {
 func (c *publishing) prepare(i int, pub *queue.Publication) error {
 	s := c.store
 	id := eventID{project: pub.Event.ProjectID, id: pub.Event.ID}
-	own, f := s.flight.begin(id)
-	if !own {
-		c.repeats = append(c.repeats, repeat{i, f})
-		return nil
+	var f *flight // nil: nobody else can have the id
+	if !pub.NewID {
+		own, other := s.flight.begin(id)
+		if !own {
+			c.repeats = append(c.repeats, repeat{i, other})
+			return nil
+		}
+		f = other
 	}
 	r := &publication{store: s, id: id, flight: f, pub: *pub}
 	r.pub.Remember = s.contexts.own(id.project, pub.Remember)
