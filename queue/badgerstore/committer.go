@@ -157,7 +157,6 @@ func (s *Store) commit(p *pack) error {
 	} else if s.meta.lastKey != p.meta.lastKey {
 		p.meta.lowWater = s.meta.lastKey.successor()
 	}
-	p.writeContexts()
 	p.set(metaKey, p.meta.encode())
 	if p.err != nil {
 		p.txn.Discard()

@@ -59,8 +59,7 @@ func (s *Store) readContext(txn *badger.Txn, projectID string) ([]byte, error) {
 	return out, err
 }
 
-// remember notes what a publication says about its project, if that is new.
-// writeContexts writes it.
+// remember writes what a publication says about its project, if that is new.
 func (s *Store) remember(p *pack, pub *queue.Publication) {
 	if pub.Remember == nil && !pub.Forget {
 		return
@@ -83,23 +82,16 @@ func (s *Store) remember(p *pack, pub *queue.Publication) {
 	if bytes.Equal(wanted, current) && (wanted == nil) == (current == nil) {
 		return
 	}
+	key := keyOfContext(project)
+	if wanted == nil {
+		p.delete(key)
+	} else {
+		p.set(key, seal(append(make([]byte, 4, 4+len(wanted)), wanted...), key))
+	}
 	if p.contexts == nil {
 		p.contexts = make(map[string][]byte)
 	}
 	p.contexts[project] = wanted
-}
-
-// writeContexts writes what the publications of a pack remember, once for each
-// project.
-func (p *pack) writeContexts() {
-	for project, value := range p.contexts {
-		key := keyOfContext(project)
-		if value == nil {
-			p.delete(key)
-			continue
-		}
-		p.set(key, seal(append(make([]byte, 4, 4+len(value)), value...), key))
-	}
 }
 
 // A contextCache holds what is remembered of the projects in use, as far as
