@@ -92,7 +92,7 @@ func reload(t *testing.T, g *gatewaytest.Gateway, caddyfile string) {
 // (and net/http) drop connections from which nothing was read yet, whatever
 // handler they would have reached; the client comes again.
 func dropped(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // do sends a request, again if Caddy dropped the connection. req has no body or
