@@ -53,21 +53,21 @@ func loadRecords(ctx context.Context, store queue.Store) (*records, error) {
 	const page = 1000
 	all := &records{byID: make(map[string]record)}
 	for cursor := ""; ; {
-		recs, next, err := store.Records(ctx, "", cursor, page)
+		recs, err := store.Records(ctx, queue.WebhookRecord, "", cursor, page)
 		if err != nil {
 			return nil, err
 		}
-		for _, rec := range recs {
+		for _, rec := range recs.Records {
 			r := record{projectID: rec.ProjectID, version: rec.Version}
 			if err := json.Unmarshal(rec.Data, &r); err != nil {
-				return nil, fmt.Errorf("webhook %s: %w", rec.WebhookID, err)
+				return nil, fmt.Errorf("webhook %s: %w", rec.ID, err)
 			}
-			all.put(rec.WebhookID, r)
+			all.put(rec.ID, r)
 		}
-		if next == "" {
+		if recs.Next == "" {
 			return all, nil
 		}
-		cursor = next
+		cursor = recs.Next
 	}
 }
 
@@ -96,7 +96,7 @@ func (g *Gateway) save(ctx context.Context, webhookID string, r record) error {
 		return fmt.Errorf("encode record: %w", err)
 	}
 	r.version, err = g.store.PutRecord(ctx, queue.Record{
-		WebhookID: webhookID, ProjectID: r.projectID, Version: r.version, Data: data,
+		Kind: queue.WebhookRecord, ID: webhookID, ProjectID: r.projectID, Version: r.version, Data: data,
 	})
 	if err != nil {
 		return fmt.Errorf("save record: %w", err)

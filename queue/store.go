@@ -142,21 +142,26 @@ type Store interface {
 	// the memory of their ids. more says whether another call would find more.
 	Retire(ctx context.Context, before time.Time, limit int) (retired int, more bool, err error)
 
-	// PutRecord stores a webhook record if its current version is
-	// rec.Version, and returns the new version. Version 0: the record must not
-	// exist. Else ErrVersion.
+	// EventProjects returns the projects that have an event with this id, at
+	// most limit of them, ascending.
+	EventProjects(ctx context.Context, eventID string, limit int) ([]string, error)
+
+	// PutRecord stores a record if its current version is rec.Version, and
+	// returns the new version. Version 0: the record must not exist. Else
+	// ErrVersion.
 	PutRecord(ctx context.Context, rec Record) (version uint64, err error)
 
-	// Record returns a webhook record, or ErrNotFound.
-	Record(ctx context.Context, webhookID string) (Record, error)
+	// Record returns a record, or ErrNotFound.
+	Record(ctx context.Context, kind RecordKind, id string) (Record, error)
 
-	// Records lists webhook records by ascending id: those of one project, or
-	// of all if projectID is empty. The cursor is empty for the first page.
-	Records(ctx context.Context, projectID, cursor string, limit int) (recs []Record, next string, err error)
+	// Records lists the records of a kind by ascending id: those of one
+	// project, or of all if projectID is empty. The cursor is empty for the
+	// first page.
+	Records(ctx context.Context, kind RecordKind, projectID, cursor string, limit int) (page RecordPage, err error)
 
-	// DeleteRecord removes a webhook record. Removing none is no error. What
-	// the webhook has pending stays until it is claimed and finished.
-	DeleteRecord(ctx context.Context, webhookID string) error
+	// DeleteRecord removes a record. Removing none is no error. What a webhook
+	// has pending stays until it is claimed and finished.
+	DeleteRecord(ctx context.Context, kind RecordKind, id string) error
 
 	// Stats returns counts and health, from memory.
 	Stats() Stats
@@ -257,6 +262,9 @@ type Result struct {
 	// At is when the delivery came to its status. Zero: at the end of the
 	// attempt or, if none was made, when it was claimed.
 	At time.Time
+
+	// Replay makes the delivery's ReplayedAt the time At.
+	Replay bool
 }
 
 // EventQuery selects a page of a project's events.
@@ -292,13 +300,34 @@ type DeliveryPage struct {
 	Next       string
 }
 
-// Record is a stored webhook. Data is the gateway's: a store neither reads nor
-// changes it.
+// RecordKind says what a Record is. Ids are unique within a kind.
+type RecordKind string
+
+const (
+	WebhookRecord RecordKind = "webhook"
+	HealthRecord  RecordKind = "health" // of a webhook's receiver, by the webhook's id
+	KeyRecord     RecordKind = "key"    // an API key
+	ReplayRecord  RecordKind = "replay"
+	SealRecord    RecordKind = "seal" // tells whether the key that seals secrets is the right one
+)
+
+// Record is something that the gateway keeps beside events and deliveries.
+// Data is the gateway's: a store neither reads nor changes it.
 type Record struct {
-	WebhookID string
-	ProjectID string
+	Kind      RecordKind
+	ID        string
+	ProjectID string // may be empty
 	Version   uint64
 	Data      []byte
+}
+
+// RecordPage is a page of records. Next is empty on the last page. Damaged
+// names those of the page that do not match their checksum; they are not in
+// Records and can be put again (with Version 0) or deleted.
+type RecordPage struct {
+	Records []Record
+	Damaged []string
+	Next    string
 }
 
 // Stats is a store's state at a glance.

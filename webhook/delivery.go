@@ -29,6 +29,10 @@ type Delivery struct {
 
 	CreatedAt time.Time
 
+	// ReplayedAt is when a replay last made it pending again; zero if none
+	// did. Its age counts from then on.
+	ReplayedAt time.Time
+
 	// FinishedAt is when Status last left Pending. Zero while pending.
 	FinishedAt time.Time
 

@@ -10,6 +10,7 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -24,8 +25,8 @@ const (
 	prefixDue      = 'q' // webhook number, class, due time, delivery key → nothing
 	prefixStatus   = 's' // webhook number, status, delivery key → nothing; all but Delivered
 	prefixName     = 'n' // webhook number → webhook id
-	prefixRecord   = 'w' // webhook id → webhook record
-	prefixOwned    = 'x' // length and project, webhook id → nothing
+	prefixRecord   = 'w' // length and kind, id → record
+	prefixOwned    = 'x' // length and kind, length and project, id → nothing
 	prefixContext  = 'c' // project → remembered context
 	prefixMeta     = 'm' // → meta record
 	prefixLayout   = 'v' // → version of this layout, one byte
@@ -231,12 +232,21 @@ func keyOfName(number uint32) []byte {
 	return binary.BigEndian.AppendUint32([]byte{prefixName}, number)
 }
 
-func keyOfRecord(webhookID string) []byte {
-	return append([]byte{prefixRecord}, webhookID...)
+// recordLead precedes the keys of all records of a kind.
+func recordLead(kind queue.RecordKind) []byte {
+	b := append(make([]byte, 0, 48), prefixRecord, byte(len(kind)))
+	return append(b, kind...)
 }
 
-func ownedLead(projectID string) []byte {
-	b := append(make([]byte, 0, 48), prefixOwned, byte(len(projectID)))
+func keyOfRecord(kind queue.RecordKind, id string) []byte {
+	return append(recordLead(kind), id...)
+}
+
+// ownedLead precedes the list of a project's records of a kind.
+func ownedLead(kind queue.RecordKind, projectID string) []byte {
+	b := append(make([]byte, 0, 64), prefixOwned, byte(len(kind)))
+	b = append(b, kind...)
+	b = append(b, byte(len(projectID)))
 	return append(b, projectID...)
 }
 

@@ -159,21 +159,21 @@ func (s *FaultyStore) PutRecord(ctx context.Context, rec queue.Record) (uint64, 
 }
 
 // Record implements queue.Store.
-func (s *FaultyStore) Record(ctx context.Context, webhookID string) (queue.Record, error) {
-	return call(s, "Record", func() (queue.Record, error) { return s.Store.Record(ctx, webhookID) })
+func (s *FaultyStore) Record(ctx context.Context, kind queue.RecordKind, id string) (queue.Record, error) {
+	return call(s, "Record", func() (queue.Record, error) { return s.Store.Record(ctx, kind, id) })
 }
 
 // Records implements queue.Store.
-func (s *FaultyStore) Records(ctx context.Context, projectID, cursor string, limit int) ([]queue.Record, string, error) {
-	var next string
-	recs, err := call(s, "Records", func() (recs []queue.Record, err error) {
-		recs, next, err = s.Store.Records(ctx, projectID, cursor, limit)
-		return recs, err
-	})
-	return recs, next, err
+func (s *FaultyStore) Records(ctx context.Context, kind queue.RecordKind, projectID, cursor string, limit int) (queue.RecordPage, error) {
+	return call(s, "Records", func() (queue.RecordPage, error) { return s.Store.Records(ctx, kind, projectID, cursor, limit) })
 }
 
 // DeleteRecord implements queue.Store.
-func (s *FaultyStore) DeleteRecord(ctx context.Context, webhookID string) error {
-	return act(s, "DeleteRecord", func() error { return s.Store.DeleteRecord(ctx, webhookID) })
+func (s *FaultyStore) DeleteRecord(ctx context.Context, kind queue.RecordKind, id string) error {
+	return act(s, "DeleteRecord", func() error { return s.Store.DeleteRecord(ctx, kind, id) })
+}
+
+// EventProjects implements queue.Store.
+func (s *FaultyStore) EventProjects(ctx context.Context, eventID string, limit int) ([]string, error) {
+	return call(s, "EventProjects", func() ([]string, error) { return s.Store.EventProjects(ctx, eventID, limit) })
 }

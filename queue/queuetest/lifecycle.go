@@ -47,11 +47,15 @@ func testClosed(b *bench) {
 			_, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1})
 			return err
 		},
-		"Retire":       func() error { _, _, err := s.Retire(background, b.now, 1); return err },
-		"PutRecord":    func() error { _, err := s.PutRecord(background, queue.Record{WebhookID: "wh_1"}); return err },
-		"Record":       func() error { _, err := s.Record(background, "wh_1"); return err },
-		"Records":      func() error { _, _, err := s.Records(background, "", "", 1); return err },
-		"DeleteRecord": func() error { return s.DeleteRecord(background, "wh_1") },
+		"Retire":        func() error { _, _, err := s.Retire(background, b.now, 1); return err },
+		"EventProjects": func() error { _, err := s.EventProjects(background, "evt_1", 1); return err },
+		"PutRecord": func() error {
+			_, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1"})
+			return err
+		},
+		"Record":       func() error { _, err := s.Record(background, queue.WebhookRecord, "wh_1"); return err },
+		"Records":      func() error { _, err := s.Records(background, queue.WebhookRecord, "", "", 1); return err },
+		"DeleteRecord": func() error { return s.DeleteRecord(background, queue.WebhookRecord, "wh_1") },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, queue.ErrClosed) {

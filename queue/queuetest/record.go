@@ -17,7 +17,7 @@ var _ = conform(
 func testRecords(b *bench) {
 	put := func(id, project string) {
 		b.Helper()
-		v, err := b.store.PutRecord(background, queue.Record{WebhookID: id, ProjectID: project, Data: []byte("data of " + id)})
+		v, err := b.store.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: id, ProjectID: project, Data: []byte("data of " + id)})
 		if err != nil || v == 0 {
 			b.Fatalf("PutRecord gave %d, %v", v, err)
 		}
@@ -25,9 +25,11 @@ func testRecords(b *bench) {
 	for i := range 9 {
 		put(fmt.Sprintf("wh_%d", i), fmt.Sprintf("prj_%d", i%2))
 	}
-	b.must(b.store.DeleteRecord(background, "wh_4"))
-	b.must(b.store.DeleteRecord(background, "wh_4"))
-	b.must(b.store.DeleteRecord(background, "wh_none"))
+	_, err := b.store.PutRecord(background, queue.Record{Kind: queue.HealthRecord, ID: "wh_1", ProjectID: "prj_1"})
+	b.must(err)
+	b.must(b.store.DeleteRecord(background, queue.WebhookRecord, "wh_4"))
+	b.must(b.store.DeleteRecord(background, queue.WebhookRecord, "wh_4"))
+	b.must(b.store.DeleteRecord(background, queue.WebhookRecord, "wh_none"))
 	for range 2 {
 		for project, want := range map[string][]string{
 			"":      {"wh_0", "wh_1", "wh_2", "wh_3", "wh_5", "wh_6", "wh_7", "wh_8"},
@@ -37,26 +39,26 @@ func testRecords(b *bench) {
 		} {
 			var got []string
 			for cursor := ""; ; {
-				recs, next, err := b.store.Records(background, project, cursor, 2)
+				page, err := b.store.Records(background, queue.WebhookRecord, project, cursor, 2)
 				b.must(err)
-				for _, r := range recs {
-					got = append(got, r.WebhookID)
+				for _, r := range page.Records {
+					got = append(got, r.ID)
 				}
-				if next == "" {
+				if page.Next == "" {
 					break
 				}
-				cursor = next
+				cursor = page.Next
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				b.Errorf("records of %q differ (-want +got):\n%s", project, diff)
 			}
 		}
-		r, err := b.store.Record(background, "wh_3")
+		r, err := b.store.Record(background, queue.WebhookRecord, "wh_3")
 		b.must(err)
-		if diff := cmp.Diff(queue.Record{WebhookID: "wh_3", ProjectID: "prj_1", Version: r.Version, Data: []byte("data of wh_3")}, r); diff != "" {
+		if diff := cmp.Diff(queue.Record{Kind: queue.WebhookRecord, ID: "wh_3", ProjectID: "prj_1", Version: r.Version, Data: []byte("data of wh_3")}, r); diff != "" {
 			b.Errorf("record differs (-want +got):\n%s", diff)
 		}
-		if _, err := b.store.Record(background, "wh_4"); !errors.Is(err, queue.ErrNotFound) {
+		if _, err := b.store.Record(background, queue.WebhookRecord, "wh_4"); !errors.Is(err, queue.ErrNotFound) {
 			b.Errorf("deleted record: %v, want ErrNotFound", err)
 		}
 		b.crash()
@@ -65,7 +67,7 @@ func testRecords(b *bench) {
 }
 
 func testRecordVersions(b *bench) {
-	rec := queue.Record{WebhookID: "wh_1", ProjectID: "prj_1", Data: []byte("1")}
+	rec := queue.Record{Kind: queue.WebhookRecord, ID: "wh_1", ProjectID: "prj_1", Data: []byte("1")}
 	wrong := func(what string, version uint64) {
 		b.Helper()
 		r := rec

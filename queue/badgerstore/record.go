@@ -12,7 +12,7 @@ import (
 	"github.com/tengineai/webhook-gateway/queue"
 )
 
-// A recordChange is the request that puts or deletes a webhook record. The
+// A recordChange is the request that puts or deletes a record. The
 // version is checked by the committer, so that changes cannot pass each other.
 type recordChange struct {
 	rec     queue.Record
@@ -22,39 +22,36 @@ type recordChange struct {
 }
 
 func (r *recordChange) weight() (int, int64) {
-	return 3, int64(len(r.rec.Data) + 4*(len(r.rec.WebhookID)+len(r.rec.ProjectID)) + 128)
+	return 3, int64(len(r.rec.Data) + 4*(len(r.rec.ID)+len(r.rec.ProjectID)) + 128)
 }
 
 func (r *recordChange) write(p *pack) error {
-	old, err := readRecord(p.txn, r.rec.WebhookID)
+	old, err := readRecord(p.txn, r.rec.Kind, r.rec.ID)
 	missing := errors.Is(err, queue.ErrNotFound)
 	if err != nil && !missing && !errors.Is(err, queue.ErrCorrupt) {
 		return err
 	}
 	if r.remove {
 		if !missing {
-			p.delete(keyOfRecord(r.rec.WebhookID))
-			p.delete(append(ownedLead(old.ProjectID), r.rec.WebhookID...))
+			p.delete(keyOfRecord(r.rec.Kind, r.rec.ID))
+			p.delete(append(ownedLead(r.rec.Kind, old.ProjectID), r.rec.ID...))
 		}
 		return nil
-	}
-	if err != nil && !missing {
-		return err
 	}
 	if old.Version != r.rec.Version {
 		return queue.ErrVersion
 	}
 	r.version = old.Version + 1
 	if !missing && old.ProjectID != r.rec.ProjectID {
-		p.delete(append(ownedLead(old.ProjectID), r.rec.WebhookID...))
+		p.delete(append(ownedLead(r.rec.Kind, old.ProjectID), r.rec.ID...))
 	}
-	key := keyOfRecord(r.rec.WebhookID)
+	key := keyOfRecord(r.rec.Kind, r.rec.ID)
 	b := make([]byte, 4, 32+len(r.rec.ProjectID)+len(r.rec.Data))
 	b = binary.AppendUvarint(b, r.version)
 	b = appendString(b, r.rec.ProjectID)
 	b = append(b, r.rec.Data...)
 	p.set(key, seal(b, key))
-	p.set(append(ownedLead(r.rec.ProjectID), r.rec.WebhookID...), nil)
+	p.set(append(ownedLead(r.rec.Kind, r.rec.ProjectID), r.rec.ID...), nil)
 	return nil
 }
 
@@ -70,21 +67,21 @@ func (s *Store) PutRecord(ctx context.Context, rec queue.Record) (uint64, error)
 	switch {
 	case s.space.tooFullTo(publish):
 		return 0, queue.ErrFull
-	case rec.WebhookID == "" || len(rec.WebhookID) > maxID || len(rec.ProjectID) > maxID:
-		return 0, errors.New("put webhook record: id or project id is empty or too long")
+	case rec.Kind == "" || len(rec.Kind) > maxID || rec.ID == "" || len(rec.ID) > maxID || len(rec.ProjectID) > maxID:
+		return 0, errors.New("put record: kind or id is empty, or one of them or the project id is too long")
 	case len(rec.Data) > maxValue/2:
-		return 0, fmt.Errorf("put record of webhook %s: %d bytes are too many", rec.WebhookID, len(rec.Data))
+		return 0, fmt.Errorf("put %s record %s: %d bytes are too many", rec.Kind, rec.ID, len(rec.Data))
 	}
 	rec.Data = append([]byte{}, rec.Data...)
 	r := &recordChange{rec: rec, waiter: s.expect(1)}
 	if err := s.write(ctx, r, r.waiter); err != nil {
-		return 0, fmt.Errorf("put record of webhook %s: %w", rec.WebhookID, err)
+		return 0, fmt.Errorf("put %s record %s: %w", rec.Kind, rec.ID, err)
 	}
 	return r.version, nil
 }
 
 // DeleteRecord implements queue.Store.
-func (s *Store) DeleteRecord(ctx context.Context, webhookID string) error {
+func (s *Store) DeleteRecord(ctx context.Context, kind queue.RecordKind, id string) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
@@ -92,15 +89,15 @@ func (s *Store) DeleteRecord(ctx context.Context, webhookID string) error {
 	if s.space.tooFullTo(finish) {
 		return queue.ErrFull
 	}
-	r := &recordChange{rec: queue.Record{WebhookID: webhookID}, remove: true, waiter: s.expect(1)}
+	r := &recordChange{rec: queue.Record{Kind: kind, ID: id}, remove: true, waiter: s.expect(1)}
 	if err := s.write(ctx, r, r.waiter); err != nil {
-		return fmt.Errorf("delete record of webhook %s: %w", webhookID, err)
+		return fmt.Errorf("delete %s record %s: %w", kind, id, err)
 	}
 	return nil
 }
 
 // Record implements queue.Store.
-func (s *Store) Record(_ context.Context, webhookID string) (queue.Record, error) {
+func (s *Store) Record(_ context.Context, kind queue.RecordKind, id string) (queue.Record, error) {
 	if err := s.enter(); err != nil {
 		return queue.Record{}, err
 	}
@@ -108,17 +105,17 @@ func (s *Store) Record(_ context.Context, webhookID string) (queue.Record, error
 	var rec queue.Record
 	err := s.db.View(func(txn *badger.Txn) error {
 		var err error
-		rec, err = readRecord(txn, webhookID)
+		rec, err = readRecord(txn, kind, id)
 		return err
 	})
 	if err != nil {
-		return queue.Record{}, fmt.Errorf("record of webhook %s: %w", webhookID, err)
+		return queue.Record{}, fmt.Errorf("%s record %s: %w", kind, id, err)
 	}
 	return rec, nil
 }
 
-func readRecord(txn *badger.Txn, webhookID string) (queue.Record, error) {
-	key := keyOfRecord(webhookID)
+func readRecord(txn *badger.Txn, kind queue.RecordKind, id string) (queue.Record, error) {
+	key := keyOfRecord(kind, id)
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return queue.Record{}, queue.ErrNotFound
@@ -126,7 +123,7 @@ func readRecord(txn *badger.Txn, webhookID string) (queue.Record, error) {
 	if err != nil {
 		return queue.Record{}, err
 	}
-	rec := queue.Record{WebhookID: webhookID}
+	rec := queue.Record{Kind: kind, ID: id}
 	err = item.Value(func(v []byte) error {
 		rest, err := unseal(v, key)
 		if err != nil {
@@ -141,38 +138,68 @@ func readRecord(txn *badger.Txn, webhookID string) (queue.Record, error) {
 	return rec, err
 }
 
-// Records implements queue.Store. The cursor is the last webhook's id.
-func (s *Store) Records(_ context.Context, projectID, cursor string, limit int) (recs []queue.Record, next string, err error) {
+// Records implements queue.Store. The cursor is the last record's id.
+func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cursor string, limit int) (page queue.RecordPage, err error) {
 	if err := s.enter(); err != nil {
-		return nil, "", err
+		return page, err
 	}
 	defer s.life.RUnlock()
-	lead := []byte{prefixRecord}
+	lead := recordLead(kind)
 	if projectID != "" {
-		lead = ownedLead(projectID)
+		lead = ownedLead(kind, projectID)
 	}
 	err = s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(over(lead))
 		defer it.Close()
+		last := ""
 		for it.Seek(append(slices.Clip(lead), cursor...)); it.Valid(); it.Next() {
 			id := string(it.Item().Key()[len(lead):])
 			if id <= cursor {
 				continue
 			}
-			if len(recs) >= max(limit, 1) {
-				next = recs[len(recs)-1].WebhookID
+			if len(page.Records)+len(page.Damaged) >= max(limit, 1) {
+				page.Next = last
 				return nil
 			}
-			rec, err := readRecord(txn, id)
-			if err != nil {
-				return fmt.Errorf("webhook %s: %w", id, err)
+			last = id
+			rec, err := readRecord(txn, kind, id)
+			switch {
+			case errors.Is(err, queue.ErrCorrupt):
+				page.Damaged = append(page.Damaged, id)
+			case err != nil:
+				return fmt.Errorf("record %s: %w", id, err)
+			default:
+				page.Records = append(page.Records, rec)
 			}
-			recs = append(recs, rec)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("webhook records: %w", err)
+		return queue.RecordPage{}, fmt.Errorf("%s records: %w", kind, err)
 	}
-	return recs, next, nil
+	return page, nil
+}
+
+// EventProjects implements queue.Store.
+func (s *Store) EventProjects(_ context.Context, eventID string, limit int) (projects []string, err error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.life.RUnlock()
+	if eventID == "" || len(eventID) > maxID {
+		return nil, nil
+	}
+	lead := idLead(eventID)
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(over(lead))
+		defer it.Close()
+		for it.Rewind(); it.Valid() && len(projects) < max(limit, 1); it.Next() {
+			projects = append(projects, string(it.Item().Key()[len(lead):]))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("projects of event %s: %w", eventID, err)
+	}
+	return projects, nil
 }
