@@ -22,6 +22,10 @@ func (d *Dispatcher) handle(j *job) {
 			}
 		}
 	}()
+	if j.trigger != "" {
+		d.attemptOnce(j)
+		return
+	}
 	delivery := &j.claimed.Delivery
 	ends := func(status webhook.Status, reason string) {
 		d.settle(j, queue.Result{Status: status, Step: delivery.Step, Reason: reason, At: d.clock.wallTime()})
@@ -59,14 +63,20 @@ func disabledReason(r *Receiver) string {
 
 // timeLeft returns how long a delivery may stay pending from now on.
 func (d *Dispatcher) timeLeft(j *job) time.Duration {
-	return j.claimed.Event.ReceivedAt.Sub(d.ages.Cutoff(d.maxAge))
+	return j.agesFrom().Sub(d.ages.Cutoff(d.maxAge))
+}
+
+// agesFrom returns when the delivery began to grow old: when its event was
+// accepted, or when it was last replayed.
+func (j *job) agesFrom() time.Time {
+	return latest(j.claimed.Event.ReceivedAt, j.claimed.Delivery.ReplayedAt)
 }
 
 // expireAt returns when to claim a delivery, by the Dispatcher's clock, so that
 // it fails for its age. While the wall clock is further on than can be believed,
 // that is when it can be.
 func (d *Dispatcher) expireAt(j *job, now time.Time) time.Time {
-	byWall := j.claimed.Event.ReceivedAt.Add(d.maxAge).Sub(d.clock.wallTime())
+	byWall := j.agesFrom().Add(d.maxAge).Sub(d.clock.wallTime())
 	return now.Add(min(d.timeLeft(j), max(byWall, patience))).Add(expirySlack)
 }
 
@@ -85,10 +95,13 @@ func (d *Dispatcher) sweepOn(l *lane) {
 // gateway sends by itself, is only seen here after a crash; it is not retried.
 func (d *Dispatcher) attempt(j *job) {
 	delivery, schedule, trigger := &j.claimed.Delivery, j.receiver.Schedule, webhook.BySchedule
-	if delivery.Test {
+	switch {
+	case delivery.Test:
 		schedule, trigger = nil, webhook.ByTest
+	case !delivery.ReplayedAt.IsZero():
+		trigger = webhook.ByReplay
 	}
-	a, verdict := d.sender.Send(d.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
+	a, verdict := d.sender.Send(j.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
 	if verdict.Decision == NotMade {
 		d.notMade(j, &a, verdict.Cause)
 		return
@@ -140,7 +153,7 @@ func earliest(a, b time.Time) time.Time {
 // cause may be nil.
 func (d *Dispatcher) notMade(j *job, a *webhook.Attempt, cause error) {
 	d.observer.NotMade(j.lane.webhookID, a)
-	if d.ctx.Err() != nil {
+	if j.ctx.Err() != nil {
 		d.release(j, j.claimed.Delivery.NextAttemptAt)
 		return
 	}
@@ -153,6 +166,9 @@ func (d *Dispatcher) notMade(j *job, a *webhook.Attempt, cause error) {
 	d.mu.Lock()
 	until := j.lane.fault(now)
 	d.mu.Unlock()
+	if j.trigger != "" {
+		until = j.claimed.Delivery.NextAttemptAt
+	}
 	d.release(j, until)
 }
 

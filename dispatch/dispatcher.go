@@ -36,7 +36,7 @@ type Options struct {
 	Workers int
 
 	// MaxAge is how old an event can get before its pending deliveries end as
-	// Failed, by an AgeClock. Defaults to 30 days (contract section 3, Backlog).
+	// Failed, by an AgeClock. A replayed delivery's age counts from the replay. Defaults to 30 days (contract section 3, Backlog).
 	MaxAge time.Duration
 
 	// Logger and Observer default to none.
@@ -89,6 +89,7 @@ type Dispatcher struct {
 	ringsAt  time.Time // when the timekeeper wakes; zero: not by itself
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
+	byHand   int       // attempts of Once, which take no token
 	seeking  int       // workers that were employed and have not yet looked for a turn
 	resting  []worker  // without a token
 	halted   bool      // not started, stopped, or something failed for good: nothing is claimed

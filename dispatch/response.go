@@ -36,7 +36,8 @@ func classify(code int) (webhook.Outcome, string) {
 }
 
 // recordHeader returns the response headers as they are recorded: by name, as
-// many whole fields as fit in webhook.MaxRecordedHeaderBytes.
+// many whole fields as fit in webhook.MaxRecordedHeaderBytes. Values that may be
+// secret, like cookies, are masked here, so that they never reach the disk.
 func recordHeader(h http.Header) []webhook.Header {
 	if len(h) == 0 {
 		return nil
@@ -44,6 +45,9 @@ func recordHeader(h http.Header) []webhook.Header {
 	fields := make([]webhook.Header, 0, len(h))
 	for name, values := range h {
 		for _, v := range values {
+			if webhook.SecretHeader(name) {
+				v = webhook.Masked
+			}
 			fields = append(fields, webhook.Header{Name: name, Value: v})
 		}
 	}

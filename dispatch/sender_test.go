@@ -295,6 +295,15 @@ func TestResponseHeadersAreRecordedUpToALimit(t *testing.T) {
 	}
 }
 
+func TestSecretResponseHeadersAreNotRecorded(t *testing.T) {
+	t.Parallel()
+	a, _ := send(t, newReceiver(t, serveRaw(t, says("HTTP/1.1 204 No Content\r\nSet-Cookie: session=1\r\nX-Api-Key: 2\r\n\r\n")).addr))
+	want := []webhook.Header{{Name: "Set-Cookie", Value: webhook.Masked}, {Name: "X-Api-Key", Value: webhook.Masked}}
+	if diff := cmp.Diff(want, a.ResponseHeaders); diff != "" {
+		t.Errorf("response headers (-want +got):\n%s", diff)
+	}
+}
+
 func TestResponseBodyIsReadWithinBoundsAndNeverChangesTheOutcome(t *testing.T) {
 	t.Parallel()
 	sized := func(n int) string {

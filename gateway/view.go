@@ -9,7 +9,7 @@ import (
 
 // Masked stands for a value that is not shown. Sent back in a change, it leaves
 // the stored value as it is (contract section 3).
-const Masked = "********"
+const Masked = webhook.Masked
 
 // Webhook is a webhook as those who manage it see it: it holds no secret, and
 // the values of headers that may be secret are Masked.

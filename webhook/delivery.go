@@ -74,7 +74,7 @@ type Attempt struct {
 	// holds no header value and tells nothing about internal ports.
 	Error string
 
-	ResponseHeaders   []Header // as received, at most MaxRecordedHeaderBytes in all
+	ResponseHeaders   []Header // as received but for Masked values, at most MaxRecordedHeaderBytes in all
 	ResponseBody      []byte   // at most MaxResponseBody bytes, as received
 	ResponseTruncated bool     // whether there was more, or reading it failed
 
