@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -15,6 +16,10 @@ import (
 type lane struct {
 	webhookID string
 	project   *project // nil until the first turn
+
+	// ctx ends, by cancel, when the attempts in flight are to be cut short.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 
 	place  place
 	index  int       // in the alarm, while sleeping

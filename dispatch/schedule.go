@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -20,14 +21,21 @@ func (d *Dispatcher) notice(webhookID string, due time.Time) {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.lanes[webhookID]
-	if l == nil {
-		l = &lane{webhookID: webhookID, look: true}
-		d.lanes[webhookID] = l
-	}
+	l := d.lane(webhookID)
 	l.told(due)
 	d.arrange(l, now)
 	d.staff()
+}
+
+// lane returns the lane of a webhook, a new one if need be.
+func (d *Dispatcher) lane(webhookID string) *lane {
+	l := d.lanes[webhookID]
+	if l == nil {
+		l = &lane{webhookID: webhookID, look: true}
+		l.ctx, l.cancel = context.WithCancelCause(d.ctx)
+		d.lanes[webhookID] = l
+	}
+	return l
 }
 
 // arrange puts l where it belongs: into the ring, into the alarm, or nowhere.
@@ -90,6 +98,7 @@ func (d *Dispatcher) forget(l *lane) {
 		d.alarm.remove(l)
 	}
 	d.quit(l)
+	l.cancel(nil) // nobody listens any more
 	delete(d.lanes, l.webhookID)
 }
 

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // maxClaim is how many deliveries are claimed in one turn at most. It bounds
@@ -17,12 +18,14 @@ const maxClaim = 32
 // job is one claimed delivery on its way. The zero job is none.
 type job struct {
 	lane     *lane
-	receiver *Receiver // nil if the state allows it
+	ctx      context.Context // ends when the attempt is to be cut short
+	receiver *Receiver       // nil if the state allows it
 	state    State
 	claimed  *queue.Claimed
-	made     bool // an attempt was made
-	answered bool // the lane has its slot back
-	ended    bool // the claim was, by an outcome or a release
+	trigger  webhook.Trigger // of an attempt by hand; empty: the Dispatcher claimed it
+	made     bool            // an attempt was made
+	answered bool            // the lane has its slot back
+	ended    bool            // the claim was, by an outcome or a release
 }
 
 // turn is a lane's turn to claim.
@@ -113,15 +116,8 @@ func (d *Dispatcher) pick(w worker, last job, employed bool) *lane {
 	if employed {
 		d.seeking--
 	}
-	if l := last.lane; l != nil {
-		l.inflight--
-		if last.answered {
-			l.answered--
-		}
-		if last.made {
-			l.faults = 0
-		}
-		d.arrange(l, now)
+	if last.lane != nil {
+		d.leave(&last, now)
 	}
 	if d.halted || d.busy > d.workers || d.ring.waiting == 0 {
 		d.busy--
@@ -132,6 +128,19 @@ func (d *Dispatcher) pick(w worker, last job, employed bool) *lane {
 	l.place = turning
 	d.staff()
 	return l
+}
+
+// leave gives back the place in the lane that j had.
+func (d *Dispatcher) leave(j *job, now time.Time) {
+	l := j.lane
+	l.inflight--
+	if j.answered {
+		l.answered--
+	}
+	if j.made {
+		l.faults = 0
+	}
+	d.arrange(l, now)
 }
 
 // rest keeps w for later, or sends it home.
@@ -197,6 +206,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	l.claimedAt = at
 	l.inflight += n
 	d.busy += n - 1
+	t.ctx = l.ctx
 	return t, true
 }
 

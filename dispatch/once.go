@@ -1,0 +1,114 @@
+package dispatch
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// OnceClaim is how long a claim that is handed to Once has to last.
+const OnceClaim = 5 * time.Minute
+
+// maxOnce is how many attempts by hand may be in flight. They have workers of
+// their own, so that somebody who asks for one does not wait for the backlog.
+const maxOnce = 64
+
+// Errors of Once. Test with errors.Is. After ErrStopped, too, nothing is sent.
+var (
+	// ErrBusy: too many attempts by hand are in flight.
+	ErrBusy = errors.New("too many attempts by hand are in flight")
+
+	// ErrNoReceiver: the webhook is unknown, or parked.
+	ErrNoReceiver = errors.New("webhook has no receiver")
+)
+
+// Once makes one attempt of a delivery now, whatever its status and whatever
+// the State of its webhook, as long as that has a receiver. It takes over the
+// claim, which has to last for OnceClaim, and returns before the attempt ends;
+// Stop waits for it.
+//
+// On success the delivery is Delivered. Else its status, its step and its next
+// time stand as they were. An attempt that a fault of the gateway prevented, or
+// that was cut short, leaves no trace but in the log. The rate limit does not
+// delay the attempt, but counts it; so does the limit of attempts in flight.
+//
+// On an error nothing is sent and the claim stays the caller's.
+func (d *Dispatcher) Once(c queue.Claimed, trigger webhook.Trigger) error {
+	if err := d.once(c, trigger); err != nil {
+		return fmt.Errorf("attempt delivery %s: %w", c.Claim.DeliveryID, err)
+	}
+	return nil
+}
+
+func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
+	j := job{claimed: &c, trigger: trigger, state: Active}
+	var state State
+	if j.receiver, state = d.resolve(c.Claim.WebhookID); j.receiver == nil || state == Unknown {
+		return ErrNoReceiver
+	}
+
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.halted:
+		return cmp.Or(d.err, ErrStopped)
+	case d.byHand >= maxOnce:
+		return ErrBusy
+	}
+	l := d.lane(c.Claim.WebhookID)
+	if l.inflight == 0 {
+		l.claimedAt = now
+	}
+	l.inflight++
+	if l.limiter != nil {
+		l.limiter.ReserveN(now, 1)
+	}
+	j.lane, j.ctx = l, l.ctx
+	d.byHand++
+	d.running.Add(1)
+	go d.workOnce(&j)
+	d.arrange(l, now)
+	d.staff()
+	return nil
+}
+
+func (d *Dispatcher) workOnce(j *job) {
+	defer d.running.Done()
+	defer d.guard("an attempt by hand")
+	d.handle(j)
+	now := d.clock.now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.byHand--
+	d.leave(j, now)
+	d.staff()
+}
+
+// attemptOnce is attempt for Once.
+func (d *Dispatcher) attemptOnce(j *job) {
+	before := &j.claimed.Delivery
+	a, verdict := d.sender.Send(j.ctx, j.receiver, j.claimed.Event, before, before.Attempts+1, j.trigger)
+	if verdict.Decision == NotMade {
+		d.notMade(j, &a, verdict.Cause)
+		return
+	}
+	j.made = true
+
+	r := queue.Result{
+		Attempt: &a, Step: before.Step,
+		Status: before.Status, Reason: before.Reason, NextAttemptAt: before.NextAttemptAt, At: before.FinishedAt,
+	}
+	switch verdict.Decision {
+	case Delivered:
+		r.Status, r.Reason, r.NextAttemptAt, r.At = webhook.Delivered, "", time.Time{}, time.Time{}
+	case Gone:
+		d.observer.Gone(j.lane.webhookID)
+	}
+	d.vacate(j, a.Outcome)
+	d.settle(j, r)
+}
