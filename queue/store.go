@@ -55,8 +55,8 @@ var (
 // shared with the store afterwards, with one exception: the Event of a
 // Publication and of a Claimed is shared and must not be changed by either side.
 //
-// Times are the caller's: the store has no clock. Only Publication.Event's
-// ReceivedAt, ClaimRequest.Now and the like move its time.
+// Times are the caller's: the store asks no clock what time it is. Only
+// Publication.Event's ReceivedAt, ClaimRequest.Now and the like move its time.
 type Store interface {
 	// Publish stores events with all their deliveries. Each publication is
 	// stored whole or not at all, with everything in it; several in one call
@@ -91,7 +91,12 @@ type Store interface {
 	// attempt by hand or to make a finished delivery pending again (Finish with
 	// Result.Attempt nil). Claimed.Delivery says what it was; if the claim ends
 	// without Finish it stays that. ErrClaimed if it is claimed already,
-	// ErrNotFound if there is none, ErrCorrupt if its record is damaged.
+	// ErrNotFound if there is none, ErrCorrupt if its record or its event's is
+	// damaged.
+	//
+	// now ends no claim, for it may come from a clock that was just set. That of
+	// another ends by its deadline in the store's own view of the time, which is
+	// the Now of the latest Claim, of whichever webhook, as it has gone on since.
 	ClaimOne(ctx context.Context, deliveryID, owner string, now, until time.Time) (Claimed, error)
 
 	// Finish records what came of a claimed delivery and ends the claim, in

@@ -14,12 +14,14 @@ import (
 )
 
 // Claim implements queue.Store. A claim ends by its deadline when the first
-// Claim or ClaimOne of its webhook comes whose Now has reached it.
+// Claim of its webhook comes whose Now has reached it, or the first ClaimOne
+// when the store's clock has.
 func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error) {
 	if err := s.enter(); err != nil {
 		return nil, time.Time{}, err
 	}
 	defer s.life.RUnlock()
+	s.clock.set(r.Now)
 	l := s.lane(r.WebhookID)
 	if l == nil {
 		return nil, time.Time{}, nil
@@ -289,6 +291,7 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 	if s.space.tooFullTo(finish) {
 		return fail(queue.ErrFull)
 	}
+	s.clock.begin(now)
 	for {
 		recorded := s.recorded.next()
 		if err := s.failure(); err != nil {
@@ -298,7 +301,7 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 		if err != nil {
 			return fail(err)
 		}
-		if f.damaged {
+		if f.damaged || f.noEvent {
 			return fail(queue.ErrCorrupt)
 		}
 		c, again, err := s.takeOne(f, owner, now, until)
@@ -328,7 +331,7 @@ func (s *Store) takeOne(f *found, owner string, now, until time.Time) (c queue.C
 	if s.retiring.includes(f.key.event()) {
 		return c, false, queue.ErrNotFound
 	}
-	l.expire(now)
+	l.expire(s.clock.now())
 	h := l.held[f.key]
 	if h != nil {
 		if h.state != returned {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
+
+	"github.com/tengineai/webhook-gateway/queue"
 )
 
 // What tests do to a store behind its back.
@@ -59,6 +61,11 @@ func FlipInDelivery(s *Store, id string) error {
 func FlipInEvent(s *Store, id string) error {
 	k, _ := parseID(id)
 	return s.flip(keyOfEvent(k.event()))
+}
+
+// FlipInRecord changes a bit of a record.
+func FlipInRecord(s *Store, kind queue.RecordKind, id string) error {
+	return s.flip(keyOfRecord(kind, id))
 }
 
 func (s *Store) flip(key []byte) error {

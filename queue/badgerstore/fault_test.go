@@ -216,6 +216,70 @@ func TestDamagedDeliveryEndsCorrupt(t *testing.T) {
 	}
 }
 
+func TestDeliveryOfDamagedEventIsNotClaimedByHand(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 1)
+	c := mustClaim(t, s, start, 1)[0]
+	mustFinish(t, s, c, webhook.Failed)
+	if err := badgerstore.FlipInEvent(s, c.Delivery.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ClaimOne(background, c.Delivery.ID, "tests", start, start.Add(time.Minute)); !errors.Is(err, queue.ErrCorrupt) {
+		t.Errorf("ClaimOne: %v, want ErrCorrupt", err)
+	}
+	if d, ev, err := s.Delivery(background, c.Delivery.ID); err != nil || d.Status != webhook.Failed || ev.ID != d.EventID {
+		t.Errorf("Delivery gave %+v of %+v, %v", d, ev, err)
+	}
+}
+
+func TestDamagedRecordIsNamedAndCanBeReplaced(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	put := func(id, project string) {
+		t.Helper()
+		rec := queue.Record{Kind: queue.WebhookRecord, ID: id, ProjectID: project, Data: []byte("what is kept of it")}
+		if _, err := s.PutRecord(background, rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := func(project string, whole, damaged int) {
+		t.Helper()
+		var recs, bad int
+		for cursor := ""; ; {
+			page, err := s.Records(background, queue.WebhookRecord, project, cursor, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			recs, bad = recs+len(page.Records), bad+len(page.Damaged)
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if recs != whole || bad != damaged {
+			t.Errorf("%q lists %d records and %d damaged ones, want %d and %d", project, recs, bad, whole, damaged)
+		}
+	}
+	for _, id := range []string{"wh_1", "wh_2", "wh_3", "wh_4"} {
+		put(id, "prj_1")
+	}
+	for _, id := range []string{"wh_2", "wh_3"} {
+		if err := badgerstore.FlipInRecord(s, queue.WebhookRecord, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Record(background, queue.WebhookRecord, "wh_2"); !errors.Is(err, queue.ErrCorrupt) {
+		t.Errorf("Record: %v, want ErrCorrupt", err)
+	}
+	list("", 2, 2)
+	list("prj_1", 2, 2)
+	put("wh_2", "prj_2")
+	if err := s.DeleteRecord(background, queue.WebhookRecord, "wh_3"); err != nil {
+		t.Fatal(err)
+	}
+	list("", 3, 0)
+	list("prj_1", 2, 0)
+	list("prj_2", 1, 0)
+}
+
 func TestRecordTooLargeIsRefusedAlone(t *testing.T) {
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	big := publication(1)

@@ -96,6 +96,9 @@ func (h *hold) result(r queue.Result) deliveryRecord {
 	case h.record.status == webhook.Pending || h.record.status != d.status:
 		d.finishedAt = at
 	}
+	if r.Replay {
+		d.replayedAt = at
+	}
 	return d
 }
 

@@ -109,6 +109,7 @@ type found struct {
 	record   deliveryRecord
 	recorded bool // false: the journal has it
 	damaged  bool // record is not to be used
+	noEvent  bool // the event's record is damaged: event has only what lists show
 }
 
 func (f *found) shown(withAttempt bool) webhook.Delivery {
@@ -157,6 +158,7 @@ func (s *Store) find(deliveryID string) (*found, error) {
 			f.damaged, err = true, nil
 		}
 		if ev == nil {
+			f.noEvent = true
 			f.event = webhook.Event{ID: f.record.eventID, Type: f.record.eventType, ProjectID: f.record.projectID, ReceivedAt: f.record.receivedAt}
 		}
 		return err

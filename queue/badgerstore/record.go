@@ -161,8 +161,11 @@ func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cur
 				page.Next = last
 				return nil
 			}
-			last = id
 			rec, err := readRecord(txn, kind, id)
+			if leftover(rec, err, projectID) {
+				continue
+			}
+			last = id
 			switch {
 			case errors.Is(err, queue.ErrCorrupt):
 				page.Damaged = append(page.Damaged, id)
@@ -178,6 +181,13 @@ func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cur
 		return queue.RecordPage{}, fmt.Errorf("%s records: %w", kind, err)
 	}
 	return page, nil
+}
+
+// leftover says whether an entry of a project's list has no record of that
+// project behind it: the list of a record that was damaged cannot be found, so
+// its entry stays when the record is replaced or deleted.
+func leftover(rec queue.Record, err error, projectID string) bool {
+	return errors.Is(err, queue.ErrNotFound) || err == nil && projectID != "" && rec.ProjectID != projectID
 }
 
 // EventProjects implements queue.Store.

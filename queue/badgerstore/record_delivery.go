@@ -19,6 +19,7 @@ type deliveryRecord struct {
 	receivedAt time.Time
 	nextAt     time.Time
 	finishedAt time.Time
+	replayedAt time.Time
 	eventID    string
 	eventType  string
 	projectID  string
@@ -29,6 +30,7 @@ type deliveryRecord struct {
 const (
 	flagTest = 1 << iota
 	flagRetry
+	flagReplayed // replayedAt follows finishedAt
 )
 
 // newDelivery returns the record of a delivery nothing has happened to.
@@ -60,12 +62,18 @@ func (d *deliveryRecord) encode(key []byte) []byte {
 	if d.class == retries {
 		flags |= flagRetry
 	}
+	if !d.replayedAt.IsZero() {
+		flags |= flagReplayed
+	}
 	b = append(b, statusByte(d.status), flags)
 	b = binary.AppendUvarint(b, uint64(d.attempts))
 	b = binary.AppendUvarint(b, uint64(d.step))
 	b = appendTime(b, d.receivedAt)
 	b = appendTime(b, d.nextAt)
 	b = appendTime(b, d.finishedAt)
+	if flags&flagReplayed != 0 {
+		b = appendTime(b, d.replayedAt)
+	}
 	b = appendString(b, d.eventID)
 	b = appendString(b, d.eventType)
 	b = appendString(b, d.projectID)
@@ -93,6 +101,9 @@ func decodeDelivery(value, key []byte) (deliveryRecord, error) {
 	d.receivedAt = r.time()
 	d.nextAt = r.time()
 	d.finishedAt = r.time()
+	if flags&flagReplayed != 0 {
+		d.replayedAt = r.time()
+	}
 	d.eventID = r.string()
 	d.eventType = r.string()
 	d.projectID = r.string()
@@ -140,6 +151,7 @@ func (d *deliveryRecord) delivery(webhookID string, k deliveryKey, withAttempt b
 		NextAttemptAt: d.nextAt,
 		CreatedAt:     k.createdAt(d.receivedAt),
 		FinishedAt:    d.finishedAt,
+		ReplayedAt:    d.replayedAt,
 		Test:          d.test,
 	}
 	if withAttempt && len(d.last) > 0 {

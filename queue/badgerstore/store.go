@@ -46,6 +46,7 @@ type Store struct {
 	journal journal
 	backlog atomic.Int64 // pending deliveries
 	tokens  atomic.Uint64
+	clock   clock
 	watcher atomic.Pointer[func(string, time.Time)]
 
 	flight   flights

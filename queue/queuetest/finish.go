@@ -18,7 +18,10 @@ var _ = conform(
 	testCase{name: "AttemptsAreKept", run: testAttempts},
 	testCase{name: "ClaimOne", run: testClaimOne},
 	testCase{name: "ClaimOneRestoresOnRelease", run: testClaimOneRelease},
+	testCase{name: "ClaimOneStealsNothingForItsClock", run: testClaimOneClock},
 	testCase{name: "ReplayOfFinishedDelivery", run: testReplay},
+	testCase{name: "ReplayIsRemembered", run: testReplayedAt},
+	testCase{name: "TestDeliveryIsSentByWhoPublishedIt", run: testTestDelivery},
 )
 
 func testPutOff(b *bench) {
@@ -162,7 +165,8 @@ func testClaimOne(b *bench) {
 		b.Errorf("claimed %+v", c.Delivery)
 	}
 	b.now = c.Claim.Until
-	c = b.claimOne(id) // after another claim's deadline
+	b.claimOnly("wh_other", 0) // tells the store the time
+	c = b.claimOne(id)         // after another claim's deadline
 	b.finish(c, b.delivered(c))
 	if _, err := b.store.ClaimOne(background, "dlv_none", "x", b.now, b.now.Add(time.Minute)); !errors.Is(err, queue.ErrNotFound) {
 		b.Errorf("claim of no delivery: %v, want ErrNotFound", err)
@@ -216,5 +220,92 @@ func testReplay(b *bench) {
 	c = b.claimOnly("wh_1", 1)[0]
 	if c.Delivery.Attempts != 1 {
 		b.Errorf("claimed %+v", c.Delivery)
+	}
+}
+
+func testClaimOneClock(b *bench) {
+	b.send("wh_1")
+	c := b.claimOnly("wh_1", 1)[0]
+	ahead := b.now.Add(24 * time.Hour) // the clock of whoever wants it was set
+	if _, err := b.store.ClaimOne(background, c.Delivery.ID, "x", ahead, ahead.Add(time.Minute)); !errors.Is(err, queue.ErrClaimed) {
+		b.Errorf("ClaimOne of a claimed delivery: %v, want ErrClaimed", err)
+	}
+	b.finish(c, b.delivered(c))
+
+	// Nor does one ClaimOne end another's claim.
+	c = b.claimOne(c.Delivery.ID)
+	if _, err := b.store.ClaimOne(background, c.Delivery.ID, "x", ahead, ahead.Add(time.Minute)); !errors.Is(err, queue.ErrClaimed) {
+		b.Errorf("ClaimOne of a claimed delivery: %v, want ErrClaimed", err)
+	}
+	b.finish(c, b.delivered(c))
+}
+
+func testReplayedAt(b *bench) {
+	b.send("wh_1")
+	c := b.claimOnly("wh_1", 1)[0]
+	b.finish(c, b.delivered(c))
+	b.now = b.now.Add(time.Hour)
+	at := b.now.Add(-time.Second)
+	c = b.claimOne(c.Delivery.ID)
+	b.finish(c, queue.Result{Status: webhook.Pending, NextAttemptAt: b.now, At: at, Replay: true})
+	replayed := func(want time.Time) {
+		b.Helper()
+		for range 2 {
+			d := b.delivery(c.Delivery.ID)
+			if !d.ReplayedAt.Equal(want) {
+				b.Errorf("delivery was replayed at %v, want %v", d.ReplayedAt, want)
+			}
+			if ds := b.list(queue.DeliveryQuery{WebhookID: "wh_1"}); len(ds) != 1 || !cmp.Equal(ds[0], d) {
+				b.Errorf("list has %+v", ds)
+			}
+			b.crash()
+		}
+	}
+	replayed(at)
+
+	// It stays through what follows, until the next replay.
+	c = b.claimOnly("wh_1", 1)[0]
+	if !c.Delivery.ReplayedAt.Equal(at) || c.Delivery.Attempts != 1 {
+		b.Errorf("claimed %+v", c.Delivery)
+	}
+	b.finish(c, b.putOff(c, time.Second))
+	replayed(at)
+	b.now = b.now.Add(time.Second)
+	c = b.claimOnly("wh_1", 1)[0]
+	b.finish(c, b.delivered(c))
+	replayed(at)
+	c = b.claimOne(c.Delivery.ID)
+	b.finish(c, queue.Result{Status: webhook.Pending, NextAttemptAt: b.now, Replay: true})
+	replayed(b.now) // without At: when it was claimed
+}
+
+func testTestDelivery(b *bench) {
+	for _, status := range []webhook.Status{webhook.Delivered, webhook.Failed} {
+		ev := b.event()
+		b.publish(queue.Publication{Event: ev, Test: true, Targets: []queue.Target{{WebhookID: "wh_1", Status: webhook.Skipped, Reason: "test"}}})
+		ds := b.list(queue.DeliveryQuery{WebhookID: "wh_1", EventID: ev.ID})
+		if len(ds) != 1 || ds[0].Status != webhook.Skipped || !ds[0].Test {
+			b.Fatalf("deliveries are %+v", ds)
+		}
+		b.claimOnly("wh_1", 0)
+		c := b.claimOne(ds[0].ID)
+		if diff := cmp.Diff(ev, c.Event); diff != "" {
+			b.Errorf("event differs (-want +got):\n%s", diff)
+		}
+		b.now = b.now.Add(time.Second)
+		r := b.delivered(c)
+		r.Status, r.Attempt.Trigger = status, webhook.ByTest
+		b.finish(c, r)
+		for range 2 {
+			d := b.delivery(c.Delivery.ID)
+			if d.Status != status || d.Attempts != 1 || !d.Test || d.Reason != "" || !d.FinishedAt.Equal(b.now.Add(r.Attempt.Duration)) || !cmp.Equal(d.LastAttempt, r.Attempt) {
+				b.Errorf("delivery is %+v", d)
+			}
+			if got := b.store.Stats().Deliveries; got[status] != 1 || got[webhook.Skipped] != 0 {
+				b.Errorf("counts are %v", got)
+			}
+			b.crash()
+		}
+		b.claimOnly("wh_1", 0)
 	}
 }

@@ -80,6 +80,7 @@ type modelDelivery struct {
 	due      time.Time
 	soonest  time.Time // when it may be due again after a restart
 	attempts int
+	replayed time.Time
 	claim    *queue.Claimed
 	was      webhook.Status // before the claim
 }
@@ -210,6 +211,10 @@ func (m *model) finish(t *rapid.T) {
 	} else {
 		d.attempts++
 	}
+	if rapid.IntRange(0, 3).Draw(t, "replay") == 0 {
+		r.Replay, r.At = true, m.bench.now.Add(-time.Minute)
+		d.replayed = r.At
+	}
 	m.bench.finish(c, r)
 	m.stale = append(m.stale, c)
 	d.claim, d.status, d.due, d.soonest = nil, r.Status, r.NextAttemptAt, r.NextAttemptAt
@@ -245,6 +250,7 @@ func (m *model) claimOne(t *rapid.T) {
 			m.expire(id)
 		}
 	})
+	m.bench.claimOnly("wh_none", 0) // tells the store the time
 	c, err := m.bench.store.ClaimOne(background, d.id, "tests", m.bench.now, m.bench.now.Add(time.Minute))
 	if d.claim != nil {
 		if !errors.Is(err, queue.ErrClaimed) {
@@ -328,7 +334,7 @@ func (m *model) compare(t *rapid.T) {
 			if want.claim != nil {
 				status = want.was
 			}
-			if d.Status != status || d.Attempts != want.attempts {
+			if d.Status != status || d.Attempts != want.attempts || !d.ReplayedAt.Equal(want.replayed) {
 				t.Fatalf("listed %+v, model has %+v", d, want)
 			}
 		}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -21,6 +23,7 @@ var _ = conform(
 	testCase{name: "RepeatInOneCall", run: testRepeatInCall},
 	testCase{name: "ConcurrentRepeatsStoreOnce", run: testConcurrentRepeats},
 	testCase{name: "SameIDInAnotherProjectIsAnotherEvent", run: testOtherProject},
+	testCase{name: "EventProjects", run: testEventProjects},
 	testCase{name: "EventWithoutTargets", run: testNoTargets},
 	testCase{name: "RefusedPublicationStoresNothing", run: testRefused},
 	testCase{name: "TestEventsMarkTheirDeliveries", run: testTestMark},
@@ -379,4 +382,37 @@ func testBatch(b *bench) {
 			b.Fatalf("claimed %s at place %d, want %s", c.Event.ID, i, pubs[i].Event.ID)
 		}
 	}
+}
+
+func testEventProjects(b *bench) {
+	for _, project := range []string{"prj_c", "prj_a", "", "prj_b"} {
+		ev := b.event()
+		ev.ID, ev.ProjectID = "evt_shared", project
+		b.publish(queue.Publication{Event: ev, Targets: pending("wh_1")})
+	}
+	longer := b.event()
+	longer.ID = "evt_shared_not"
+	b.publish(queue.Publication{Event: longer})
+	want := func(id string, limit int, want ...string) {
+		b.Helper()
+		got, err := b.store.EventProjects(background, id, limit)
+		b.must(err)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			b.Errorf("projects of %s differ (-want +got):\n%s", id, diff)
+		}
+	}
+	for range 2 {
+		want("evt_shared", 9, "", "prj_a", "prj_b", "prj_c")
+		want("evt_shared", 2, "", "prj_a")
+		want("evt_shared_not", 2, "prj_1")
+		want("evt_share", 2)
+		want("", 2)
+		want(strings.Repeat("x", 1000), 2)
+		b.crash()
+	}
+	for _, c := range b.claimOnly("wh_1", 4) {
+		b.finish(c, b.delivered(c))
+	}
+	b.retire(b.now.Add(time.Second), 10, 5, false)
+	want("evt_shared", 9)
 }
