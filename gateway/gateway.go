@@ -65,7 +65,9 @@ type Gateway struct {
 	current atomic.Pointer[Generation]
 	closing atomic.Bool
 
-	records *records
+	records  *records
+	keys     *createdKeys
+	attempts *FailedAttempts
 
 	// mu makes changes of configuration and of webhooks happen one after the
 	// other. It is held across calls of the store, never while waiting for the
@@ -92,6 +94,10 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if g.records, err = loadRecords(ctx, o.Store); err != nil {
 		return nil, fmt.Errorf("load webhooks: %w", err)
 	}
+	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
+		return nil, fmt.Errorf("load api keys: %w", err)
+	}
+	g.attempts = NewFailedAttempts(g.now)
 	g.dispatcher = dispatch.New(dispatch.Options{
 		Store:     o.Store,
 		Receivers: receivers{g},

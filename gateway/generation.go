@@ -8,7 +8,6 @@ import (
 
 	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/filter"
-	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -30,7 +29,7 @@ func (g *Gateway) newGeneration(ctx context.Context, s *Settings) (*Generation, 
 		names:    namesOf(s.Catalogue),
 		index:    filter.NewIndex(),
 		webhooks: &registry{byID: make(map[string]*entry, len(s.Static))},
-		keys:     s.Keys,
+		keys:     newKeyring(s.Keys),
 	}
 	for i := range s.Static {
 		sub := s.Static[i]
@@ -102,21 +101,6 @@ func (s *Settings) receiver(sub *webhook.Subscription) (*dispatch.Receiver, erro
 		Concurrency: s.Concurrency,
 		UserAgent:   s.UserAgent,
 	})
-}
-
-// Authenticate returns the API key of a token; the error is a 401 to show to
-// the client.
-func (g *Gateway) Authenticate(token string) (*Key, error) {
-	gen, err := g.generation()
-	if err != nil {
-		return nil, err
-	}
-	key, ok := gen.keys.find(token)
-	if !ok || token == "" { // a request without a token has no key, whatever hash was configured
-		return nil, problem.New(problem.Unauthorized,
-			`Send the header "Authorization: Bearer <API key>" with a key that the gateway knows.`)
-	}
-	return key, nil
 }
 
 // registry holds the webhooks of one generation. Entries are immutable; a

@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/problem"
+)
+
+// The limit of failed authentication.
+const (
+	// MaxFailures is how many attempts of one address may fail at once. One
+	// more may fail after each FailureInterval.
+	MaxFailures     = 60
+	FailureInterval = time.Second
+
+	// maxClients bounds the memory of a FailedAttempts: about 1 MB.
+	maxClients = 10_000
+)
+
+// FailedAttempts limits failed authentication per client address: an IPv4
+// address, or the /64 of an IPv6 address, which is what one client can choose
+// from.
+//
+// An address that is over the limit is refused whatever key it sends, so that
+// it cannot go on guessing. Two kinds of clients must not suffer for a
+// neighbour behind the same address:
+//
+//   - A key that has worked from the address before goes on working (Knows).
+//   - Every program on this host has a loopback address, and behind a Unix
+//     socket none has any. There a good key always works, and only the bad ones
+//     are limited: who shares the host has better ways in than guessing.
+//
+// A key of another sort of client, one behind a shared address that is used for
+// the first time while a neighbour fails, has to wait.
+//
+// Nothing of it is durable. Its methods are safe for concurrent use.
+type FailedAttempts struct {
+	now func() time.Time
+
+	// failing says whether spent has any address: all is well most of the
+	// time, and then no lock is taken.
+	failing atomic.Bool
+
+	mu sync.Mutex
+	// spent holds, by address, when the last of its failures is forgiven. They
+	// are forgiven one after the other, each taking a FailureInterval, so what
+	// lies between now and then counts them.
+	spent map[netip.Addr]time.Time
+	swept time.Time
+
+	// known holds where a key has worked, by the key's hash: a *clients. Only
+	// good keys are in it, so nobody can fill it.
+	known sync.Map
+}
+
+// NewFailedAttempts returns a limit that has seen no failure.
+func NewFailedAttempts(now func() time.Time) *FailedAttempts {
+	return &FailedAttempts{now: now, spent: make(map[netip.Addr]time.Time)}
+}
+
+// AllowAttempt returns nil if an attempt of the client may fail, else the 429
+// to show to it.
+func (f *FailedAttempts) AllowAttempt(client netip.Addr) error {
+	if !f.failing.Load() {
+		return nil
+	}
+	client = clientOf(client)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	wait := f.spent[client].Sub(f.now()) - (MaxFailures-1)*FailureInterval
+	if wait <= 0 {
+		return nil
+	}
+	e := problem.New(problem.TooManyRequests, "Too many attempts with a wrong API key came from this address.")
+	e.RetryAfter = wait
+	return e
+}
+
+// AttemptFailed counts a failed attempt of the client.
+func (f *FailedAttempts) AttemptFailed(client netip.Addr) {
+	client = clientOf(client)
+	now := f.now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	until, ok := f.spent[client]
+	if !ok && len(f.spent) >= maxClients {
+		f.makeRoom(now)
+	}
+	if until.Before(now) {
+		until = now
+	}
+	f.spent[client] = until.Add(FailureInterval)
+	f.failing.Store(true)
+}
+
+// makeRoom forgets the addresses whose failures are all forgiven, looking for
+// them once a second at most, or else any address. The caller holds mu.
+func (f *FailedAttempts) makeRoom(now time.Time) {
+	if since := now.Sub(f.swept); since < 0 || since >= time.Second {
+		f.swept = now
+		for client, until := range f.spent {
+			if !until.After(now) {
+				delete(f.spent, client)
+			}
+		}
+	}
+	for client := range f.spent {
+		if len(f.spent) < maxClients {
+			return
+		}
+		delete(f.spent, client)
+	}
+}
+
+// Knows says whether the key has worked from the client's address.
+func (f *FailedAttempts) Knows(client netip.Addr, key *Key) bool {
+	c, ok := f.known.Load(key.Hash)
+	return ok && c.(*clients).has(clientOf(client))
+}
+
+// Remember notes that the key works from the client's address.
+func (f *FailedAttempts) Remember(client netip.Addr, key *Key) {
+	c, _ := f.known.LoadOrStore(key.Hash, new(clients))
+	c.(*clients).add(clientOf(client))
+}
+
+// Forget drops what is known of a key that works no more.
+func (f *FailedAttempts) Forget(key *Key) { f.known.Delete(key.Hash) }
+
+// clients are the addresses that a key was last used from.
+type clients struct {
+	last [16]atomic.Pointer[netip.Addr]
+	next atomic.Uint32
+}
+
+func (c *clients) has(client netip.Addr) bool {
+	for i := range c.last {
+		if p := c.last[i].Load(); p != nil && *p == client {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *clients) add(client netip.Addr) {
+	c.last[c.next.Add(1)%uint32(len(c.last))].Store(&client)
+}
+
+// clientOf returns the address that stands for a client: for IPv6 the first of
+// its /64.
+func clientOf(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !addr.Is6() {
+		return addr
+	}
+	prefix, _ := addr.Prefix(64) // valid for every IPv6 address
+	return prefix.Addr()
+}
+
+// shared says whether all programs of this host have the address.
+func shared(addr netip.Addr) bool { return !addr.IsValid() || addr.Unmap().IsLoopback() }
