@@ -41,7 +41,8 @@ var (
 	// ErrVersion: the record has another version than the caller expected.
 	ErrVersion = errors.New("record has changed meanwhile")
 
-	// ErrCursor: the cursor is not one that this list gave.
+	// ErrCursor: the cursor is not one that this list gave. A list is known by
+	// all fields of its query but Cursor and Limit.
 	ErrCursor = errors.New("cursor is not valid here")
 )
 
@@ -161,7 +162,7 @@ type Store interface {
 
 	// Records lists the records of a kind by ascending id: those of one
 	// project, or of all if projectID is empty. The cursor is empty for the
-	// first page.
+	// first page, and ErrCursor if another list gave it.
 	Records(ctx context.Context, kind RecordKind, projectID, cursor string, limit int) (page RecordPage, err error)
 
 	// DeleteRecord removes a record. Removing none is no error. What a webhook
@@ -280,6 +281,7 @@ type EventQuery struct {
 }
 
 // EventPage is a page of events, newest first. Next is empty on the last page.
+// A page can be short, even empty, while Next is set.
 type EventPage struct {
 	Events []webhook.Event
 	Next   string

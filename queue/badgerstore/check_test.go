@@ -19,7 +19,7 @@ func (s *Store) Check() error {
 		return err
 	}
 	defer s.life.RUnlock()
-	c := checker{store: s, backlog: make(map[uint32]int), entries: make(map[uint32][2][]dueEntry)}
+	c := checker{store: s, backlog: make(map[uint32]int), entries: make(map[uint32][2][]dueEntry), live: make(map[deliveryKey]int)}
 	s.settleDown()
 	err := s.db.View(func(txn *badger.Txn) error {
 		c.txn = txn
@@ -69,6 +69,7 @@ type checker struct {
 	txn     *badger.Txn
 	counts  counts
 	backlog map[uint32]int
+	live    map[deliveryKey]int      // 1 for those without a record
 	entries map[uint32][2][]dueEntry // of the due index, by webhook and class
 	known   eventKey                 // was found to be there
 	found   []error
@@ -121,6 +122,7 @@ func (c *checker) event(key, value []byte) {
 			c.report("delivery %s: recorded is %v, live is %v", k.delivery(t.ordinal).id(), stored, inMemory)
 		}
 		if inMemory {
+			c.live[k.delivery(t.ordinal)]++
 			c.counts.add(t.status, 1)
 			if t.status == webhook.Pending {
 				c.backlog[t.number]++
@@ -223,7 +225,17 @@ func (c *checker) memory() {
 		if n, err := l.reachable(c.entries[l.number]); err != nil || n != want {
 			c.report("%d of %d pending deliveries of %s can be reached: %v", n, want, l.id, err)
 		}
+		for _, item := range l.live.items {
+			if item.event != nil {
+				c.live[item.key]--
+			}
+		}
 		l.mu.Unlock()
+	}
+	for k, n := range c.live {
+		if n != 0 {
+			c.report("delivery %s is on no list, or in error (%d)", k.id(), n)
+		}
 	}
 	if got := int(s.backlog.Load()); got != total {
 		c.report("backlog is %d, want %d", got, total)

@@ -6,6 +6,7 @@ import (
 	badger "github.com/dgraph-io/badger/v4"
 
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // What tests do to a store behind its back.
@@ -61,6 +62,37 @@ func FlipInDelivery(s *Store, id string) error {
 func FlipInEvent(s *Store, id string) error {
 	k, _ := parseID(id)
 	return s.flip(keyOfEvent(k.event()))
+}
+
+// DeleteListed deletes the entries of a webhook's list by status, as if all its
+// deliveries had come to another one.
+func DeleteListed(s *Store, webhookID string, status webhook.Status) error {
+	lead := statusLead(s.lane(webhookID).number, status)
+	for {
+		var keys [][]byte
+		err := s.db.View(func(txn *badger.Txn) error {
+			it := txn.NewIterator(over(lead))
+			defer it.Close()
+			for it.Rewind(); it.Valid() && len(keys) < 1000; it.Next() {
+				keys = append(keys, it.Item().KeyCopy(nil))
+			}
+			return nil
+		})
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		err = s.db.Update(func(txn *badger.Txn) error {
+			for _, key := range keys {
+				if err := txn.Delete(key); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // FlipInRecord changes a bit of a record.

@@ -195,6 +195,9 @@ func (f *outcome) apply(*pack) {
 	if f.called {
 		l.waiting--
 	}
+	if h.live != nil {
+		l.live.remove(h.key)
+	}
 	if l.held[h.key] == h {
 		delete(l.held, h.key)
 	}

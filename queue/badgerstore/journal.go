@@ -36,21 +36,6 @@ func (e *liveEvent) size() int64 {
 	return int64(512 + len(e.event.Body) + len(e.event.Context) + 48*len(e.targets))
 }
 
-// find returns the ordinal of a webhook's target.
-func (e *liveEvent) find(number uint32) (int, bool) {
-	return sort.Find(len(e.targets), func(i int) int {
-		other := e.targets[i].lane.number
-		switch {
-		case number < other:
-			return -1
-		case number > other:
-			return 1
-		default:
-			return 0
-		}
-	})
-}
-
 // A journal holds the live events in the order of their keys, which is the
 // order of their commits. Events before the oldest one have all their records:
 // its key is the low-water mark. Only the committer changes a journal.
@@ -155,24 +140,4 @@ func (j *journal) toRecord(k deliveryKey) bool {
 func (e *liveEvent) delivery(ordinal int) deliveryRecord {
 	t := &e.targets[ordinal]
 	return newDelivery(e.event, e.test, e.key, t.status, t.reason)
-}
-
-// unrecorded calls fn for the deliveries to a webhook that have no record,
-// newest first, until fn returns false. fn must be quick.
-func (j *journal) unrecorded(number uint32, fn func(k deliveryKey, d deliveryRecord) bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i := len(j.events) - 1; i >= j.head; i-- {
-		e := j.events[i]
-		if e == nil {
-			continue
-		}
-		ordinal, found := e.find(number)
-		if !found || e.targets[ordinal].state == recorded {
-			continue
-		}
-		if !fn(e.key.delivery(ordinal), e.delivery(ordinal)) {
-			return
-		}
-	}
 }

@@ -74,6 +74,16 @@ func (k eventKey) successor() eventKey {
 	return k
 }
 
+// successor returns the least key greater than d.
+func (d deliveryKey) successor() deliveryKey {
+	for i := len(d) - 1; i >= 0; i-- {
+		if d[i]++; d[i] != 0 {
+			break
+		}
+	}
+	return d
+}
+
 // firstKeyAt returns a key that sorts before all keys of t's millisecond.
 func firstKeyAt(t time.Time) eventKey {
 	var k eventKey

@@ -23,6 +23,7 @@ type lane struct {
 	backlog  int // pending deliveries, wherever they are
 	waiting  int // those that the journal is about to record
 	fresh    fifo
+	live     unrecorded
 	windows  [2]window // by class
 	held     map[deliveryKey]*hold
 	returned [2][]*hold // by class: given back, by ascending time

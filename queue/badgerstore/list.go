@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// scanPerPage is how many deliveries a page looks at before it is returned
-// short.
+// scanPerPage is how many entries a page looks at, deleted ones included,
+// before it is returned short.
 const scanPerPage = 20_000
 
 // Deliveries implements queue.Store.
@@ -22,18 +23,17 @@ func (s *Store) Deliveries(_ context.Context, q queue.DeliveryQuery) (queue.Deli
 		return queue.DeliveryPage{}, err
 	}
 	defer s.life.RUnlock()
-	l := s.lane(q.WebhookID)
-	from, err := parseCursor[deliveryKey](q.WebhookID, q.Cursor)
-	if err != nil {
+	ls := listing{store: s, lane: s.lane(q.WebhookID), query: q, name: listOfDeliveries(q), limit: max(q.Limit, 1)}
+	var err error
+	if ls.before, err = parseKeyCursor[deliveryKey](ls.name, q.Cursor); err != nil {
 		return queue.DeliveryPage{}, fmt.Errorf("deliveries of webhook %s: %w", q.WebhookID, err)
 	}
-	if l == nil {
+	if ls.lane == nil {
 		return queue.DeliveryPage{}, nil
 	}
-	ls := listing{store: s, lane: l, query: q, before: from}
 	if !q.Until.IsZero() {
-		// Nothing of Until's millisecond is left out; match decides.
-		if k := firstKeyAt(q.Until.Add(1e6)).delivery(0); ls.before == nil || k.compare(*ls.before) < 0 {
+		// Nothing of Until's millisecond is left out; wants decides.
+		if k := firstKeyAt(q.Until.Add(time.Millisecond)).delivery(0); ls.before == nil || k.compare(*ls.before) < 0 {
 			ls.before = &k
 		}
 	}
@@ -43,18 +43,25 @@ func (s *Store) Deliveries(_ context.Context, q queue.DeliveryQuery) (queue.Deli
 	return ls.page, nil
 }
 
-// A listing is a Deliveries call under way.
+// A listing is a Deliveries call under way. It merges the deliveries that have
+// no record, which the lane has in memory, with an index on disk.
 type listing struct {
 	store  *Store
 	lane   *lane
 	query  queue.DeliveryQuery
+	name   string // of the list, for its cursors
+	limit  int
 	before *deliveryKey
-	page   queue.DeliveryPage
 
-	// memory has the deliveries without a record, newest first.
-	memory  []inMemory
+	// memory has deliveries without a record, newest first, down to floor; all
+	// there are if floor is nil.
+	memory []inMemory
+	floor  *deliveryKey
+
+	page    queue.DeliveryPage
 	scanned int
 	last    deliveryKey // the last one looked at
+	full    bool        // the page is
 }
 
 type inMemory struct {
@@ -62,85 +69,125 @@ type inMemory struct {
 	record deliveryRecord
 }
 
-// run merges what the journal has with what is on disk. The journal is asked
-// first: a delivery recorded meanwhile is then found on disk, and wins.
+// run asks the memory first: a delivery recorded meanwhile is then found on
+// disk, which wins.
 func (ls *listing) run() error {
-	limit := max(ls.query.Limit, 1)
-	ls.store.journal.unrecorded(ls.lane.number, func(k deliveryKey, d deliveryRecord) bool {
-		if ls.before == nil || k.compare(*ls.before) < 0 {
-			ls.memory = append(ls.memory, inMemory{k, d})
-		}
-		return true
-	})
+	if ls.query.EventID != "" {
+		return ls.ofEvent()
+	}
+	ls.recall()
 	return ls.store.db.View(func(txn *badger.Txn) error {
-		if ls.query.EventID != "" {
-			return ls.ofEvent(txn)
-		}
-		lead := deliveryLead(ls.lane.number)
 		if st := ls.query.Status; st != "" && st != webhook.Delivered {
-			lead = statusLead(ls.lane.number, st)
+			return ls.ofIndex(txn, statusLead(ls.lane.number, st), true)
 		}
-		full := false
-		err := backwards(txn, lead, ls.before, func(key []byte) (bool, error) {
-			k := deliveryKey(key[len(lead):])
-			for len(ls.memory) > 0 && ls.memory[0].key.compare(k) > 0 {
-				if full = !ls.showMemory(txn, limit); full {
-					return false, nil
-				}
-			}
-			if len(ls.memory) > 0 && ls.memory[0].key == k {
-				ls.memory = ls.memory[1:]
-			}
-			more, err := ls.showStored(txn, k, limit)
-			full = !more
-			return more, err
-		})
-		for err == nil && !full && len(ls.memory) > 0 {
-			full = !ls.showMemory(txn, limit)
-		}
-		return err
+		return ls.ofIndex(txn, deliveryLead(ls.lane.number), false)
 	})
 }
 
-// room says whether another delivery is looked at; if not the page ends here.
-func (ls *listing) room(limit int) bool {
-	if len(ls.page.Deliveries) < limit && ls.scanned < scanPerPage {
+// recall collects what a page may need of the deliveries without a record.
+func (ls *listing) recall() {
+	l := ls.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := &l.live
+	lowest := u.head
+	for i, looked := u.below(ls.before)-1, 0; i >= lowest; i, looked = i-1, looked+1 {
+		item := &u.items[i]
+		if !ls.wanted(item.key) {
+			return
+		}
+		if len(ls.memory) > ls.limit || looked == scanPerPage {
+			ls.floor = &deliveryKey{}
+			*ls.floor = item.key
+			return
+		}
+		if item.event == nil {
+			continue
+		}
+		if d := item.event.delivery(item.key.ordinal()); ls.wants(&d, item.key) {
+			ls.memory = append(ls.memory, inMemory{item.key, d})
+		}
+	}
+}
+
+// ofIndex lists what an index on disk has, and the memory. Entries of the
+// index by status are hints; those of the other are the records.
+func (ls *listing) ofIndex(txn *badger.Txn, lead []byte, hints bool) error {
+	err := backwards(txn, lead, ls.before, func(k deliveryKey, e entry) (bool, error) {
+		if err := ls.showMemory(txn, &k); err != nil || ls.full || !ls.wanted(k) {
+			return false, err
+		}
+		if len(ls.memory) > 0 && ls.memory[0].key == k {
+			ls.memory = ls.memory[1:]
+		}
+		if !ls.look(k) {
+			return false, nil
+		}
+		switch {
+		case e.deleted:
+			return true, nil
+		case hints:
+			return true, ls.showStored(txn, k)
+		default:
+			record, err := decodeDelivery(e.value, e.key)
+			ls.show(txn, k, record, err)
+			return true, nil
+		}
+	})
+	if err != nil || ls.full {
+		return err
+	}
+	if err := ls.showMemory(txn, nil); err != nil || ls.full {
+		return err
+	}
+	if ls.floor != nil {
+		ls.end(*ls.floor)
+	}
+	return nil
+}
+
+// showMemory shows the deliveries of the memory down to a key, all if it is
+// nil. Below floor nothing is known of them, so the page ends there.
+func (ls *listing) showMemory(txn *badger.Txn, down *deliveryKey) error {
+	for len(ls.memory) > 0 && (down == nil || ls.memory[0].key.compare(*down) > 0) {
+		m := ls.memory[0]
+		if !ls.look(m.key) {
+			return nil
+		}
+		ls.memory = ls.memory[1:]
+		record, exists, err := readDelivery(txn, ls.lane.number, m.key)
+		if !exists && errors.Is(err, queue.ErrNotFound) {
+			record, err = m.record, nil
+		}
+		if err != nil && !errors.Is(err, queue.ErrCorrupt) {
+			return err
+		}
+		ls.show(txn, m.key, record, err)
+	}
+	if down != nil && ls.floor != nil && down.compare(*ls.floor) <= 0 {
+		ls.end(*ls.floor)
+	}
+	return nil
+}
+
+// look says whether another delivery is looked at; if not the page ends here.
+func (ls *listing) look(k deliveryKey) bool {
+	if len(ls.page.Deliveries) < ls.limit && ls.scanned < scanPerPage {
 		ls.scanned++
+		ls.last = k
 		return true
 	}
-	ls.page.Next = cursor(ls.query.WebhookID, ls.last)
+	ls.page.Next = cursor(ls.name, ls.last[:])
+	ls.full = true
 	return false
 }
 
-// showMemory shows the next delivery of the journal, unless the disk has it.
-func (ls *listing) showMemory(txn *badger.Txn, limit int) bool {
-	m := ls.memory[0]
-	if !ls.wanted(m.key) {
-		ls.memory = nil
-		return true
-	}
-	if !ls.room(limit) {
-		return false
-	}
-	ls.memory = ls.memory[1:]
-	ls.last = m.key
-	if _, exists, _ := readDelivery(txn, ls.lane.number, m.key); exists {
-		_, _ = ls.show(txn, m.key)
-		return true
-	}
-	ls.add(m.record.delivery(ls.lane.id, m.key, true))
-	return true
-}
-
-func (ls *listing) showStored(txn *badger.Txn, k deliveryKey, limit int) (bool, error) {
-	if !ls.wanted(k) {
-		return false, nil
-	}
-	if !ls.room(limit) {
-		return false, nil
-	}
-	ls.last = k
-	return ls.show(txn, k)
+// end ends the page before a delivery was looked at that the next one begins
+// with.
+func (ls *listing) end(first deliveryKey) {
+	after := first.successor()
+	ls.page.Next = cursor(ls.name, after[:])
+	ls.full = true
 }
 
 // wanted is false where all that follows was created before Since.
@@ -148,64 +195,83 @@ func (ls *listing) wanted(k deliveryKey) bool {
 	return ls.query.Since.IsZero() || k.event().millis() >= firstKeyAt(ls.query.Since).millis()
 }
 
-func (ls *listing) show(txn *badger.Txn, k deliveryKey) (bool, error) {
+// wants says whether the query selects a delivery.
+func (ls *listing) wants(d *deliveryRecord, k deliveryKey) bool {
+	q := &ls.query
+	if q.Status != "" && d.status != q.Status || q.EventType != "" && d.eventType != q.EventType || q.EventID != "" && d.eventID != q.EventID {
+		return false
+	}
+	created := k.createdAt(d.receivedAt)
+	return (q.Since.IsZero() || !created.Before(q.Since)) && (q.Until.IsZero() || created.Before(q.Until))
+}
+
+// showStored shows a delivery that has a record; none if it has gone.
+func (ls *listing) showStored(txn *badger.Txn, k deliveryKey) error {
 	record, _, err := readDelivery(txn, ls.lane.number, k)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
-		return true, nil
-	case errors.Is(err, queue.ErrCorrupt):
-		d := damaged(ls.lane.id, k)
-		if ev, err := readEvent(txn, k.event()); err == nil {
-			d.EventID, d.EventType, d.ProjectID, d.Test = ev.event.ID, ev.event.Type, ev.event.ProjectID, ev.test
-		}
-		ls.add(d)
-		return true, nil
-	case err != nil:
-		return false, err
+		return nil
+	case err != nil && !errors.Is(err, queue.ErrCorrupt):
+		return err
 	}
-	ls.add(record.delivery(ls.lane.id, k, true))
-	return true, nil
+	ls.show(txn, k, record, err)
+	return nil
 }
 
-// add appends a delivery to the page if the query wants it.
-func (ls *listing) add(d webhook.Delivery) {
-	q := ls.query
-	switch {
-	case q.Status != "" && d.Status != q.Status,
-		q.EventType != "" && d.EventType != q.EventType,
-		q.EventID != "" && d.EventID != q.EventID,
-		!q.Since.IsZero() && d.CreatedAt.Before(q.Since),
-		!q.Until.IsZero() && !d.CreatedAt.Before(q.Until):
-		return
+// show appends a delivery to the page if the query selects it. With an error
+// its record is damaged.
+func (ls *listing) show(txn *badger.Txn, k deliveryKey, record deliveryRecord, err error) {
+	if err != nil {
+		ev, _ := readEvent(txn, k.event())
+		record = damaged(k, ev)
 	}
-	ls.page.Deliveries = append(ls.page.Deliveries, d)
+	if ls.wants(&record, k) {
+		ls.page.Deliveries = append(ls.page.Deliveries, record.delivery(ls.lane.id, k, true))
+	}
 }
 
 // ofEvent lists the deliveries of the events with one id: one, or one for each
 // project that has used the id.
-func (ls *listing) ofEvent(txn *badger.Txn) error {
-	keys, err := ls.eventKeys(txn)
-	if err != nil {
-		return err
-	}
-	for _, ek := range keys {
-		k, ok, err := ls.target(txn, ek)
+func (ls *listing) ofEvent() error {
+	var keys []deliveryKey
+	err := ls.store.db.View(func(txn *badger.Txn) error {
+		events, err := ls.eventKeys(txn)
 		if err != nil {
 			return err
 		}
-		if !ok || ls.before != nil && k.compare(*ls.before) >= 0 {
-			continue
+		for _, ek := range events {
+			k, ok, err := ls.target(txn, ek)
+			if err != nil {
+				return err
+			}
+			if ok && (ls.before == nil || k.compare(*ls.before) < 0) {
+				keys = append(keys, k)
+			}
 		}
-		if !ls.room(max(ls.query.Limit, 1)) {
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		if !ls.look(k) {
 			return nil
 		}
-		ls.last = k
-		i := slices.IndexFunc(ls.memory, func(m inMemory) bool { return m.key == k })
-		if _, exists, _ := readDelivery(txn, ls.lane.number, k); !exists && i >= 0 {
-			ls.add(ls.memory[i].record.delivery(ls.lane.id, k, true))
-			continue
-		}
-		if _, err := ls.show(txn, k); err != nil {
+		live := ls.lane.unrecorded(k) // before the disk is asked
+		err := ls.store.db.View(func(txn *badger.Txn) error {
+			record, _, err := readDelivery(txn, ls.lane.number, k)
+			switch {
+			case errors.Is(err, queue.ErrNotFound) && live == nil:
+				return nil
+			case errors.Is(err, queue.ErrNotFound):
+				record, err = *live, nil
+			case err != nil && !errors.Is(err, queue.ErrCorrupt):
+				return err
+			}
+			ls.show(txn, k, record, err)
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -256,14 +256,16 @@ func (s *Store) admit(e *liveEvent) {
 		if t.state == recorded {
 			continue // before a restart
 		}
+		l := t.lane
+		l.mu.Lock()
+		l.live.add(e.key.delivery(i), e)
 		if t.status != webhook.Pending {
+			l.mu.Unlock()
 			t.state = toRecord
 			e.toWrite++
 			continue
 		}
 		s.backlog.Add(1)
-		l := t.lane
-		l.mu.Lock()
 		l.backlog++
 		// A lane may take as much memory as it leaves to the others.
 		if l.waiting == 0 && l.fresh.len() < room {

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -116,9 +117,12 @@ func (f *found) shown(withAttempt bool) webhook.Delivery {
 	if !f.damaged {
 		return f.record.delivery(f.lane.id, f.key, withAttempt)
 	}
-	d := damaged(f.lane.id, f.key)
-	d.EventID, d.EventType, d.ProjectID, d.Test = f.event.ID, f.event.Type, f.event.ProjectID, f.test
-	return d
+	var ev *storedEvent
+	if !f.noEvent {
+		ev = &storedEvent{event: f.event, test: f.test}
+	}
+	d := damaged(f.key, ev)
+	return d.delivery(f.lane.id, f.key, false)
 }
 
 // find reads a delivery by its id, or returns ErrNotFound.
@@ -274,18 +278,23 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 	}
 	defer s.life.RUnlock()
 	var page queue.EventPage
-	lead := projectLead(q.ProjectID)
-	from, err := parseCursor[eventKey](q.ProjectID, q.Cursor)
+	list := listOfEvents(q)
+	from, err := parseKeyCursor[eventKey](list, q.Cursor)
 	if err != nil {
 		return page, fmt.Errorf("events of project %s: %w", q.ProjectID, err)
 	}
 	err = s.db.View(func(txn *badger.Txn) error {
 		var last eventKey
-		return backwards(txn, lead, from, func(key []byte) (bool, error) {
-			k := eventKey(key[len(lead):])
-			if len(page.Events) >= max(q.Limit, 1) {
-				page.Next = cursor(q.ProjectID, last)
+		scanned := 0
+		return backwards(txn, projectLead(q.ProjectID), from, func(k eventKey, e entry) (bool, error) {
+			if len(page.Events) >= max(q.Limit, 1) || scanned == scanPerPage {
+				page.Next = cursor(list, last[:])
 				return false, nil
+			}
+			scanned++
+			last = k
+			if e.deleted {
+				return true, nil
 			}
 			ev, err := readEvent(txn, k)
 			if err != nil {
@@ -294,7 +303,6 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 				}
 				return false, err
 			}
-			last = k
 			page.Events = append(page.Events, ev.event)
 			return true, nil
 		})
@@ -305,13 +313,22 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 	return page, nil
 }
 
-// backwards calls fn for the keys that begin with lead, in descending order,
-// from before the given key (all if nil) until fn returns false.
-func backwards[K eventKey | deliveryKey](txn *badger.Txn, lead []byte, before *K, fn func(key []byte) (bool, error)) error {
-	var zero K
-	size := len(lead) + binary.Size(zero)
+// An entry is what backwards finds. It is valid until the next one.
+type entry struct {
+	key, value []byte
+	deleted    bool
+}
+
+// backwards calls fn for the entries whose keys are lead and a key of type K,
+// in descending order from before the given key (all if nil) until fn returns
+// false. Deleted entries, which Badger keeps for long, are shown too, so that
+// the caller decides how many are passed.
+func backwards[K eventKey | deliveryKey](txn *badger.Txn, lead []byte, before *K, fn func(k K, e entry) (bool, error)) error {
+	var k K
+	size := len(lead) + binary.Size(k)
 	opts := over(lead)
 	opts.Reverse = true
+	opts.AllVersions = true // else Badger passes the deleted ones itself
 	it := txn.NewIterator(opts)
 	defer it.Close()
 	start := append([]byte{}, lead...)
@@ -322,12 +339,26 @@ func backwards[K eventKey | deliveryKey](txn *badger.Txn, lead []byte, before *K
 	} else {
 		start, _ = binary.Append(start, binary.BigEndian, before)
 	}
-	for it.Seek(start); it.Valid(); it.Next() {
-		key := it.Item().Key()
-		if len(key) != size || (before != nil && string(key) == string(start)) {
+	var e entry
+	for it.Seek(start); it.Valid(); {
+		item := it.Item()
+		e.key = item.KeyCopy(e.key)
+		e.deleted = item.IsDeletedOrExpired()
+		if !e.deleted {
+			var err error
+			if e.value, err = item.ValueCopy(e.value); err != nil {
+				return err
+			}
+		}
+		it.Next()
+		if it.Valid() && bytes.Equal(it.Item().Key(), e.key) {
+			continue // of an entry's versions the newest comes last
+		}
+		if len(e.key) != size || before != nil && bytes.Equal(e.key, start) {
 			continue
 		}
-		goOn, err := fn(key)
+		_, _ = binary.Decode(e.key[len(lead):], binary.BigEndian, &k)
+		goOn, err := fn(k, e)
 		if err != nil || !goOn {
 			return err
 		}

@@ -138,12 +138,17 @@ func readRecord(txn *badger.Txn, kind queue.RecordKind, id string) (queue.Record
 	return rec, err
 }
 
-// Records implements queue.Store. The cursor is the last record's id.
-func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cursor string, limit int) (page queue.RecordPage, err error) {
+// Records implements queue.Store.
+func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cursorText string, limit int) (page queue.RecordPage, err error) {
 	if err := s.enter(); err != nil {
 		return page, err
 	}
 	defer s.life.RUnlock()
+	list := listOfRecords(kind, projectID)
+	after, err := parseCursor(list, cursorText)
+	if err != nil {
+		return page, fmt.Errorf("%s records: %w", kind, err)
+	}
 	lead := recordLead(kind)
 	if projectID != "" {
 		lead = ownedLead(kind, projectID)
@@ -152,13 +157,13 @@ func (s *Store) Records(_ context.Context, kind queue.RecordKind, projectID, cur
 		it := txn.NewIterator(over(lead))
 		defer it.Close()
 		last := ""
-		for it.Seek(append(slices.Clip(lead), cursor...)); it.Valid(); it.Next() {
+		for it.Seek(append(slices.Clip(lead), after...)); it.Valid(); it.Next() {
 			id := string(it.Item().Key()[len(lead):])
-			if id <= cursor {
+			if id <= string(after) {
 				continue
 			}
 			if len(page.Records)+len(page.Damaged) >= max(limit, 1) {
-				page.Next = last
+				page.Next = cursor(list, []byte(last))
 				return nil
 			}
 			rec, err := readRecord(txn, kind, id)

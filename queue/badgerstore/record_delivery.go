@@ -162,14 +162,15 @@ func (d *deliveryRecord) delivery(webhookID string, k deliveryKey, withAttempt b
 	return out
 }
 
-// damaged returns what can be said of a delivery whose record is damaged.
-func damaged(webhookID string, k deliveryKey) webhook.Delivery {
-	return webhook.Delivery{
-		ID:        k.id(),
-		WebhookID: webhookID,
-		Status:    webhook.Corrupt,
-		CreatedAt: k.event().time(),
+// damaged returns what can be said of a delivery whose record is damaged. ev is
+// nil if its event is, too.
+func damaged(k deliveryKey, ev *storedEvent) deliveryRecord {
+	d := deliveryRecord{status: webhook.Corrupt, receivedAt: k.event().time()}
+	if ev != nil {
+		d.receivedAt, d.test = ev.event.ReceivedAt, ev.test
+		d.eventID, d.eventType, d.projectID = ev.event.ID, ev.event.Type, ev.event.ProjectID
 	}
+	return d
 }
 
 // encodeAttempt appends an attempt to b.

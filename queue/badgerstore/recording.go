@@ -51,11 +51,13 @@ func (s *Store) applyRecordings(p *pack) {
 	for _, r := range p.recording {
 		t := &r.event.targets[r.ordinal]
 		s.journal.record(r.event, r.ordinal)
-		if t.status != webhook.Pending {
-			continue
-		}
 		l, k := t.lane, r.event.key.delivery(r.ordinal)
 		l.mu.Lock()
+		l.live.remove(k)
+		if t.status != webhook.Pending {
+			l.mu.Unlock()
+			continue
+		}
 		l.waiting--
 		_, held := l.held[k]
 		if !held {

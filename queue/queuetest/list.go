@@ -15,6 +15,7 @@ var _ = conform(
 	testCase{name: "DeliveriesNewestFirst", run: testDeliveries},
 	testCase{name: "DeliveriesByFilter", run: testDeliveryFilters},
 	testCase{name: "ForeignCursorIsRefused", run: testCursors},
+	testCase{name: "ListsAreWholeWhileDelivering", run: testListsWhileDelivering},
 	testCase{name: "RetireRemovesFinishedEvents", run: testRetire},
 	testCase{name: "RetireSparesWhatIsPending", run: testRetireSpares},
 )
@@ -141,19 +142,113 @@ func testDeliveryFilters(b *bench) {
 func testCursors(b *bench) {
 	for range 3 {
 		b.send("wh_1", "wh_2")
+		b.now = b.now.Add(time.Second)
 	}
-	page, err := b.store.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1})
+	for _, id := range []string{"wh_1", "wh_2"} {
+		_, err := b.store.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: id, ProjectID: "prj_1"})
+		b.must(err)
+	}
+	deliveries := queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1}
+	first, err := b.store.Deliveries(background, deliveries)
 	b.must(err)
-	for _, cursor := range []string{"x", "!!", page.Next + "A", page.Next[1:]} {
-		if _, err := b.store.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1, Cursor: cursor}); !errors.Is(err, queue.ErrCursor) {
-			b.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
-		}
-		if _, err := b.store.Events(background, queue.EventQuery{ProjectID: "prj_1", Limit: 1, Cursor: cursor}); !errors.Is(err, queue.ErrCursor) {
-			b.Errorf("cursor %q: %v, want ErrCursor", cursor, err)
+	events, err := b.store.Events(background, queue.EventQuery{ProjectID: "prj_1", Limit: 1})
+	b.must(err)
+	records, err := b.store.Records(background, queue.WebhookRecord, "", "", 1)
+	b.must(err)
+	if first.Next == "" || events.Next == "" || records.Next == "" {
+		b.Fatalf("cursors are %q, %q, %q", first.Next, events.Next, records.Next)
+	}
+	refused := func(what string, err error) {
+		b.Helper()
+		if !errors.Is(err, queue.ErrCursor) {
+			b.Errorf("%s: %v, want ErrCursor", what, err)
 		}
 	}
-	if _, err := b.store.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_2", Limit: 1, Cursor: page.Next}); !errors.Is(err, queue.ErrCursor) {
-		b.Errorf("cursor of another webhook: %v, want ErrCursor", err)
+	// another changes a query, which the cursor is not for then.
+	another := func(what, cursor string, change func(*queue.DeliveryQuery)) {
+		b.Helper()
+		q := deliveries
+		q.Cursor = cursor
+		change(&q)
+		_, err := b.store.Deliveries(background, q)
+		refused("deliveries: "+what, err)
+	}
+	for _, cursor := range []string{"x", "!!", "AAAAAAAA", first.Next + "A", first.Next[1:], events.Next[:8] + first.Next[8:]} {
+		another("garbage", cursor, func(*queue.DeliveryQuery) {})
+		_, err := b.store.Events(background, queue.EventQuery{ProjectID: "prj_1", Limit: 1, Cursor: cursor})
+		refused("events: garbage", err)
+		_, err = b.store.Records(background, queue.WebhookRecord, "", cursor, 1)
+		refused("records: garbage", err)
+	}
+	another("events", events.Next, func(*queue.DeliveryQuery) {})
+	another("records", records.Next, func(*queue.DeliveryQuery) {})
+	another("webhook", first.Next, func(q *queue.DeliveryQuery) { q.WebhookID = "wh_2" })
+	another("unknown webhook", first.Next, func(q *queue.DeliveryQuery) { q.WebhookID = "wh_3" })
+	another("status", first.Next, func(q *queue.DeliveryQuery) { q.Status = webhook.Pending })
+	another("event type", first.Next, func(q *queue.DeliveryQuery) { q.EventType = "project.created" })
+	another("event", first.Next, func(q *queue.DeliveryQuery) { q.EventID = "evt_0001" })
+	another("since", first.Next, func(q *queue.DeliveryQuery) { q.Since = b.now.Add(-time.Hour) })
+	another("until", first.Next, func(q *queue.DeliveryQuery) { q.Until = b.now.Add(time.Hour) })
+	_, err = b.store.Events(background, queue.EventQuery{ProjectID: "prj_2", Limit: 1, Cursor: events.Next})
+	refused("events of another project", err)
+	_, err = b.store.Events(background, queue.EventQuery{ProjectID: "prj_1", Limit: 1, Cursor: first.Next})
+	refused("events: deliveries", err)
+	_, err = b.store.Records(background, queue.HealthRecord, "", records.Next, 1)
+	refused("records of another kind", err)
+	_, err = b.store.Records(background, queue.WebhookRecord, "prj_1", records.Next, 1)
+	refused("records of a project", err)
+
+	// A cursor goes on where it stood, with another limit and after a restart.
+	b.send("wh_1")
+	b.crash()
+	deliveries.Cursor, deliveries.Limit = first.Next, 5
+	page, err := b.store.Deliveries(background, deliveries)
+	if err != nil || len(page.Deliveries) != 2 || page.Deliveries[0].EventID != "evt_0002" || page.Next != "" {
+		b.Errorf("after the cursor: %+v, %v", page, err)
+	}
+}
+
+// testListsWhileDelivering reads pages while deliveries get their records, in
+// all ways: none may be missing or come twice.
+func testListsWhileDelivering(b *bench) {
+	const events = 200
+	for range events {
+		b.send("wh_1")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i, c := range b.claim("wh_1", events) {
+			r := b.delivered(c)
+			if i%2 == 0 {
+				r = b.putOff(c, time.Hour)
+			}
+			if err := b.store.Finish(background, c.Claim, r); err != nil {
+				b.Error(err)
+			}
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		for _, limit := range []int{3, 1000} {
+			seen := map[string]bool{}
+			for _, d := range b.list(queue.DeliveryQuery{WebhookID: "wh_1", Limit: limit}) {
+				if seen[d.ID] {
+					b.Errorf("%s is listed twice", d.ID)
+				}
+				seen[d.ID] = true
+			}
+			if len(seen) != events {
+				b.Errorf("%d of %d deliveries are listed", len(seen), events)
+			}
+		}
+		if ds := b.list(queue.DeliveryQuery{WebhookID: "wh_1", EventID: "evt_0150"}); len(ds) != 1 {
+			b.Errorf("%d deliveries of an event are listed", len(ds))
+		}
 	}
 }
 
