@@ -66,7 +66,8 @@ type Store interface {
 	//
 	// An event id is stored once per project. A publication whose project and
 	// id are known already, also from earlier in the same call, changes
-	// nothing; its receipt carries the stored event.
+	// nothing; its receipt carries the stored event. One whose stored event is
+	// damaged is stored in its place.
 	//
 	// On error no publication may be taken as stored. ErrFull and ErrClosed
 	// mean that none was.

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -132,17 +133,20 @@ func (s *Store) loadOne(ctx context.Context, l *lane, h *hold) (ok bool, err err
 		return true, nil
 	}
 	record, ev, err := s.readBoth(l.number, h.key)
+	whole := !errors.Is(err, queue.ErrCorrupt)
 	switch {
-	case errors.Is(err, queue.ErrCorrupt):
-		return false, s.condemn(ctx, l, h, ev)
 	case errors.Is(err, queue.ErrNotFound):
 		return false, s.drop(l, h, nil)
-	case err != nil:
+	case err != nil && whole:
 		return false, err
-	case record.status != webhook.Pending:
+	case whole && record.status != webhook.Pending:
 		return false, s.drop(l, h, nil)
-	case record.class != h.class || record.due(h.key) != h.entry:
+	case whole && (record.class != h.class || record.due(h.key) != h.entry):
 		return false, s.drop(l, h, &record)
+	case !whole:
+		return false, s.condemn(ctx, l, h, nil, ev)
+	case ev == nil:
+		return false, s.condemn(ctx, l, h, &record, nil)
 	}
 	record.last = nil
 	l.mu.Lock()
@@ -151,23 +155,23 @@ func (s *Store) loadOne(ctx context.Context, l *lane, h *hold) (ok bool, err err
 	return true, nil
 }
 
-// readBoth reads a delivery's record and its event. With ErrCorrupt ev is nil
-// if it is the event that is damaged.
+// readBoth reads a delivery's record and its event. The error is about the
+// record; if the event is damaged or gone ev is nil.
 func (s *Store) readBoth(number uint32, k deliveryKey) (record deliveryRecord, ev *storedEvent, err error) {
 	ev = s.events.get(k.event())
 	err = s.db.View(func(txn *badger.Txn) error {
-		var err, evErr error
+		var err error
 		record, _, err = readDelivery(txn, number, k)
-		if ev == nil && !errors.Is(err, queue.ErrNotFound) {
-			if ev, evErr = readEvent(txn, k.event()); evErr == nil {
-				s.events.put(k.event(), ev)
-			}
-			if errors.Is(evErr, queue.ErrNotFound) {
-				evErr = queue.ErrCorrupt
-			}
+		if ev != nil || errors.Is(err, queue.ErrNotFound) {
+			return err
 		}
-		if err == nil {
-			err = evErr
+		found, evErr := readEvent(txn, k.event())
+		switch {
+		case evErr == nil:
+			ev = found
+			s.events.put(k.event(), ev)
+		case !errors.Is(evErr, queue.ErrCorrupt) && !errors.Is(evErr, queue.ErrNotFound):
+			return evErr
 		}
 		return err
 	})
@@ -240,17 +244,48 @@ func (r *removal) apply(*pack) {
 	}
 }
 
-// condemn ends a damaged delivery as Corrupt. ev is nil if its event is
-// damaged.
-func (s *Store) condemn(ctx context.Context, l *lane, h *hold, ev *storedEvent) error {
+// Why a delivery ends as Corrupt.
+const (
+	damagedRecord = "the stored record does not match its checksum"
+	damagedEvent  = "the stored event does not match its checksum"
+)
+
+// condemn ends a delivery as Corrupt. record is nil if it is damaged, ev if the
+// event is. What is whole is kept.
+func (s *Store) condemn(ctx context.Context, l *lane, h *hold, record *deliveryRecord, ev *storedEvent) error {
 	s.log.Error("delivery is damaged on disk and will not be sent", zap.String("webhook_id", l.id), zap.String("delivery_id", h.key.id()))
-	d := deliveryRecord{receivedAt: h.key.event().time()}
-	if ev != nil {
-		d = newDelivery(&ev.event, ev.test, h.key.event(), webhook.Pending, "")
+	var d deliveryRecord
+	if record != nil {
+		d = *record
+		d.status, d.reason = webhook.Corrupt, damagedEvent
+	} else {
+		d = damaged(h.key, ev)
+		d.reason = damagedRecord
+		n, err := s.earlierAttempts(h.key)
+		if err != nil {
+			return err
+		}
+		d.attempts = n
 	}
-	d.status, d.nextAt, d.finishedAt = webhook.Corrupt, time.Time{}, h.since
-	d.reason = "the stored record does not match its checksum"
+	d.nextAt, d.finishedAt = time.Time{}, h.since
 	return s.settle(ctx, l, h, d, nil)
+}
+
+// earlierAttempts returns the number of the latest attempt of a delivery that
+// has a record of its own; zero if none has.
+func (s *Store) earlierAttempts(k deliveryKey) (n int, err error) {
+	lead := attemptLead(k)
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(over(lead))
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if key := it.Item().Key(); len(key) == len(lead)+4 {
+				n = int(binary.BigEndian.Uint32(key[len(lead):]))
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // Release implements queue.Store.

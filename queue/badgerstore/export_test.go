@@ -95,6 +95,45 @@ func DeleteListed(s *Store, webhookID string, status webhook.Status) error {
 	}
 }
 
+// FlipInTargets changes a bit of the list of targets of a delivery's event.
+func FlipInTargets(s *Store, id string) error {
+	k, _ := parseID(id)
+	return s.db.Update(func(txn *badger.Txn) error {
+		item, err := txn.Get(keyOfEvent(k.event()))
+		if err != nil {
+			return err
+		}
+		v, err := item.ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		v[len(v)-1] ^= 4
+		return txn.Set(keyOfEvent(k.event()), v)
+	})
+}
+
+// Settle waits until the journal has recorded what it is about to.
+func Settle(s *Store) error {
+	s.settleDown()
+	return s.failure()
+}
+
+// Entries returns the keys of all that belongs to events.
+func Entries(s *Store) (keys []string, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			switch key := it.Item().Key(); key[0] {
+			case prefixEvent, prefixID, prefixProject, prefixDelivery, prefixAttempt, prefixDue, prefixStatus:
+				keys = append(keys, string(key))
+			}
+		}
+		return nil
+	})
+	return keys, err
+}
+
 // FlipInRecord changes a bit of a record.
 func FlipInRecord(s *Store, kind queue.RecordKind, id string) error {
 	return s.flip(keyOfRecord(kind, id))

@@ -180,40 +180,138 @@ func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
 }
 
 func TestDamagedDeliveryEndsCorrupt(t *testing.T) {
-	for name, flip := range map[string]func(*badgerstore.Store, string) error{
-		"delivery": badgerstore.FlipInDelivery,
-		"event":    badgerstore.FlipInEvent,
+	for name, c := range map[string]struct {
+		flip     func(*badgerstore.Store, string) error
+		attempts int // that are left of two
+	}{
+		"delivery": {badgerstore.FlipInDelivery, 1},
+		"event":    {badgerstore.FlipInEvent, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := mustOpen(t, badgerstore.Options{Dir: dir})
 			mustPublish(t, s, 0, 3)
-			cs := mustClaim(t, s, start, 3)
-			for _, c := range cs {
-				mustFinish(t, s, c, webhook.Pending)
+			now := start
+			for range 2 {
+				for _, c := range mustClaim(t, s, now, 3) {
+					mustFinish(t, s, c, webhook.Pending)
+				}
+				now = now.Add(time.Hour)
 			}
-			id := cs[1].Delivery.ID
-			if err := flip(s, id); err != nil {
+			page, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", EventID: "evt_000001", Limit: 5})
+			if err != nil || len(page.Deliveries) != 1 {
+				t.Fatalf("deliveries are %+v, %v", page.Deliveries, err)
+			}
+			id := page.Deliveries[0].ID
+			if err := c.flip(s, id); err != nil {
 				t.Fatal(err)
 			}
 			mustClose(t, s)
 			s = mustOpen(t, badgerstore.Options{Dir: dir})
-			later := start.Add(time.Hour)
-			for _, c := range mustClaim(t, s, later, 2) {
+			for _, c := range mustClaim(t, s, now, 2) {
 				if c.Delivery.ID == id {
 					t.Error("a damaged delivery was given out")
 				}
+				mustFinish(t, s, c, webhook.Delivered)
 			}
-			page, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Status: webhook.Corrupt, Limit: 5})
-			if err != nil || len(page.Deliveries) != 1 || page.Deliveries[0].ID != id {
+			page, err = s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Status: webhook.Corrupt, Limit: 5})
+			if err != nil || len(page.Deliveries) != 1 || page.Deliveries[0].ID != id || page.Deliveries[0].Attempts != c.attempts || page.Deliveries[0].EventID != "evt_000001" {
 				t.Errorf("corrupt deliveries are %+v, %v", page.Deliveries, err)
 			}
-			if st := s.Stats().Deliveries; st[webhook.Corrupt] != 1 || st[webhook.Pending] != 2 || s.Backlog("wh_1") != 2 {
+			if as, err := s.Attempts(background, id); err != nil || len(as) != c.attempts {
+				t.Errorf("attempts are %+v, %v", as, err)
+			}
+			if st := s.Stats().Deliveries; st[webhook.Corrupt] != 1 || st[webhook.Pending] != 0 || s.Backlog("wh_1") != 0 {
 				t.Errorf("counts are %v, backlog is %d", st, s.Backlog("wh_1"))
 			}
-			mustClaim(t, s, later, 0)
+			mustClaim(t, s, now, 0)
+			if n, more, err := s.Retire(background, start.Add(time.Hour), 5); n != 3 || more || err != nil {
+				t.Errorf("Retire gave %d, %v, %v", n, more, err)
+			}
+			if left, err := badgerstore.Entries(s); err != nil || len(left) > 0 {
+				t.Errorf("after Retire there are %q, %v", left, err)
+			}
 		})
 	}
+}
+
+func TestDamagedEventOfTheJournalEndsCorrupt(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, badgerstore.Options{Dir: dir})
+	mustPublish(t, s, 0, 3)
+	page, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", EventID: "evt_000001", Limit: 5})
+	if err != nil || len(page.Deliveries) != 1 {
+		t.Fatalf("deliveries are %+v, %v", page.Deliveries, err)
+	}
+	id := page.Deliveries[0].ID
+	if err := badgerstore.FlipInEvent(s, id); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		mustClose(t, s)
+		s = mustOpen(t, badgerstore.Options{Dir: dir})
+		for _, c := range mustClaim(t, s, start, 2) {
+			if c.Delivery.ID == id {
+				t.Error("a delivery of a damaged event was given out")
+			}
+		}
+		mustSettle(t, s)
+		page, err = s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Status: webhook.Corrupt, Limit: 5})
+		if err != nil || len(page.Deliveries) != 1 || page.Deliveries[0].ID != id || page.Deliveries[0].Reason == "" {
+			t.Errorf("corrupt deliveries are %+v, %v", page.Deliveries, err)
+		}
+		if st := s.Stats().Deliveries; st[webhook.Corrupt] != 1 || st[webhook.Pending] != 2 || s.Backlog("wh_1") != 2 {
+			t.Errorf("counts are %v, backlog is %d", st, s.Backlog("wh_1"))
+		}
+	}
+}
+
+func TestUnreadableTargetsAreNotCounted(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, badgerstore.Options{Dir: dir})
+	mustPublish(t, s, 0, 3)
+	id := mustClaim(t, s, start, 3)[1].Delivery.ID
+	if err := badgerstore.FlipInTargets(s, id); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, badgerstore.Options{Dir: dir})
+	for _, c := range mustClaim(t, s, start, 2) {
+		mustFinish(t, s, c, webhook.Delivered)
+	}
+	if st := s.Stats().Deliveries; st[webhook.Delivered] != 2 || st[webhook.Pending] != 0 {
+		t.Errorf("counts are %v", st)
+	}
+}
+
+func TestDamagedEventCanBePublishedAgain(t *testing.T) {
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 2)
+	old := mustClaim(t, s, start, 2)[0]
+	mustFinish(t, s, old, webhook.Delivered)
+	if err := badgerstore.FlipInEvent(s, old.Delivery.ID); err != nil {
+		t.Fatal(err)
+	}
+	again := publication(0)
+	again.Event.ReceivedAt = start.Add(time.Hour)
+	for i, first := range []bool{true, false} {
+		rs, err := s.Publish(background, []queue.Publication{again})
+		if err != nil || rs[0].Deliveries != 1 || (rs[0].Stored == nil) != first {
+			t.Fatalf("publication %d: receipt is %+v, %v", i, rs, err)
+		}
+	}
+	if n, _, err := s.Retire(background, start.Add(time.Minute), 5); n != 1 || err != nil {
+		t.Errorf("Retire gave %d, %v", n, err)
+	}
+	for _, id := range []string{"evt_000000", "evt_000001"} {
+		if _, err := s.Event(background, "prj_1", id); err != nil {
+			t.Error(err)
+		}
+		if ps, err := s.EventProjects(background, id, 5); err != nil || len(ps) != 1 {
+			t.Errorf("projects of %s are %q, %v", id, ps, err)
+		}
+	}
+	mustCheck(t, s)
 }
 
 func TestDeliveryOfDamagedEventIsNotClaimedByHand(t *testing.T) {

@@ -79,6 +79,14 @@ func mustFinish(t testing.TB, s queue.Store, c queue.Claimed, status webhook.Sta
 	}
 }
 
+// mustSettle waits until the deliveries that are to be recorded are.
+func mustSettle(t testing.TB, s *badgerstore.Store) {
+	t.Helper()
+	if err := badgerstore.Settle(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustCheck(t testing.TB, s *badgerstore.Store) {
 	t.Helper()
 	if err := s.Check(); err != nil {

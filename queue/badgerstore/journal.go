@@ -29,6 +29,10 @@ type liveEvent struct {
 	toWrite int      // targets in state toRecord
 	from    int      // no target before it is in state toRecord
 	queued  bool     // in journal.queue
+
+	// was is nil unless the event is damaged. Its deliveries, which are counted
+	// as they were stored, are then to be recorded as Corrupt.
+	was []webhook.Status
 }
 
 // size estimates the memory a live event takes, in bytes.

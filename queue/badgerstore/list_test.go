@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -97,8 +96,11 @@ func BenchmarkHistory(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	s := mustOpen(b, badgerstore.Options{Dir: benchDir(b)})
+	dir := benchDir(b)
+	s := mustOpen(b, badgerstore.Options{Dir: dir})
 	fillHistory(b, s, total)
+	mustClose(b, s) // so that all is in tables
+	s = mustOpen(b, badgerstore.Options{Dir: dir})
 	from := start.Add(time.Duration(total) * time.Millisecond / 20)
 	for _, c := range []struct {
 		name string
@@ -192,7 +194,7 @@ func fillHistory(b *testing.B, s *badgerstore.Store, total int) {
 			}
 		}
 	}
-	if got := slices.Max([]int64{s.Stats().Deliveries[webhook.Delivered]}); got < int64(total/2) {
+	if got := s.Stats().Deliveries[webhook.Delivered]; got < int64(total/2) {
 		b.Fatalf("only %d were delivered", got)
 	}
 }

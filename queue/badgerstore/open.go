@@ -12,6 +12,8 @@ import (
 
 	badger "github.com/dgraph-io/badger/v4"
 	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // Open opens the store in o.Dir, or makes one. It refuses where another
@@ -147,10 +149,14 @@ func (s *Store) readState(high highWater) error {
 			zap.Uint64("lost_commits", s.lost), zap.Uint64("last_found", s.meta.seq), zap.Uint64("last_known", high.Pack), zap.String("aside", filepath.Join(s.opts.Dir, asideDir+"*")))
 		s.meta.seq = high.Pack
 	}
-	s.committed.Store(&committed{seq: s.meta.seq, counts: s.meta.counts})
 	s.keeper.saved, s.keeper.seen, s.keeper.flattened = high.Pack, s.meta.seq, s.meta.seq
 	s.journal.newest = s.meta.lastKey
-	return s.readJournal()
+	if err := s.readJournal(); err != nil {
+		return err
+	}
+	s.countPending()
+	s.committed.Store(&committed{seq: s.meta.seq, counts: s.meta.counts})
+	return nil
 }
 
 func (s *Store) readMeta(txn *badger.Txn) error {
@@ -236,33 +242,36 @@ func (s *Store) readJournal() error {
 	})
 }
 
-// revive reads an event back for the journal; nil if it is damaged.
+// revive reads an event back for the journal; nil if its targets are not to be
+// known. If it is only the event itself that is damaged, its deliveries are to
+// be recorded as corrupt.
 func (s *Store) revive(txn *badger.Txn, item *badger.Item) (*liveEvent, error) {
 	key := item.KeyCopy(nil)
 	k := eventKey(key[1:])
 	e := &liveEvent{key: k}
 	err := item.Value(func(v []byte) error {
 		stored, err := decodeEvent(v, key)
-		if err != nil {
-			return err
+		if err == nil {
+			e.event, e.test = &stored.event, stored.test
+		} else {
+			e.event, e.was = &webhook.Event{ReceivedAt: k.time()}, []webhook.Status{}
 		}
-		e.event, e.test = &stored.event, stored.test
 		return eachTarget(v, key, func(t storedTarget) bool {
-			l := s.numbers[t.number]
-			if l == nil {
-				err = fmt.Errorf("webhook number %d: %w", t.number, errDamaged)
-				return false
-			}
-			e.targets = append(e.targets, target{lane: l, status: t.status, reason: t.reason})
+			e.targets = append(e.targets, s.revived(e, t))
 			return true
 		})
 	})
 	if errors.Is(err, errDamaged) {
-		s.log.Error("event is damaged on disk; its first deliveries are not sent", zap.String("received", k.time().Format(time.RFC3339)))
+		s.log.Error("event is damaged on disk; what was not yet sent of it is not sent, and nobody knows what that was",
+			zap.String("event_id", e.event.ID), zap.String("project_id", e.event.ProjectID), zap.Time("received", k.time()))
+		s.unknown = true
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
+	}
+	if e.was != nil {
+		s.log.Error("event is damaged on disk; its deliveries are not sent", zap.Time("received", k.time()), zap.Int("deliveries", len(e.targets)))
 	}
 	for i := range e.targets {
 		t := &e.targets[i]
@@ -270,13 +279,44 @@ func (s *Store) revive(txn *badger.Txn, item *badger.Item) (*liveEvent, error) {
 		switch {
 		case err == nil:
 			t.state = recorded
-		case errors.Is(err, badger.ErrKeyNotFound):
+		case errors.Is(err, badger.ErrKeyNotFound) && t.state != recorded:
 			e.open++
-		default:
+		case !errors.Is(err, badger.ErrKeyNotFound):
 			return nil, err
 		}
 	}
 	return e, nil
+}
+
+// revived returns a target of a journal's event as it was stored.
+func (s *Store) revived(e *liveEvent, t storedTarget) target {
+	l := s.numbers[t.number]
+	if l == nil {
+		s.log.Error("an event has a delivery to an unknown webhook; it is not sent", zap.String("event_id", e.event.ID))
+		s.unknown = true
+		return target{lane: &lane{number: t.number}, status: t.status, state: recorded}
+	}
+	if e.was == nil {
+		return target{lane: l, status: t.status, reason: t.reason}
+	}
+	e.was = append(e.was, t.status)
+	return target{lane: l, status: webhook.Corrupt, reason: damagedEvent}
+}
+
+// countPending counts anew where damage has hidden deliveries that were pending.
+func (s *Store) countPending() {
+	if !s.unknown {
+		return
+	}
+	pending := s.backlog.Load()
+	for _, e := range s.journal.events {
+		for i, t := range e.targets {
+			if e.was != nil && e.was[i] == webhook.Pending && t.state != recorded {
+				pending++ // until it is recorded as corrupt
+			}
+		}
+	}
+	s.meta.counts[statusByte(webhook.Pending)] = pending
 }
 
 // shutdown ends the goroutines and closes the database. No call is under way.

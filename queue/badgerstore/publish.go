@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	badger "github.com/dgraph-io/badger/v4"
+	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -88,7 +89,13 @@ func (c *publishing) prepare(i int, pub *queue.Publication) error {
 			c.receipts[i] = queue.Receipt{Deliveries: stored.pending, Stored: &stored.event}
 			return nil
 		}
-		if !errors.Is(err, queue.ErrNotFound) {
+		switch {
+		case errors.Is(err, queue.ErrCorrupt):
+			// Nobody can say whether the content is the same. To refuse it for ever
+			// would lose it; now what was not sent is sent after all.
+			s.log.Error("event is damaged on disk and was published again; it is stored anew",
+				zap.String("event_id", id.id), zap.String("project_id", id.project))
+		case !errors.Is(err, queue.ErrNotFound):
 			return err
 		}
 	}

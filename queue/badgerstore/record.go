@@ -209,7 +209,18 @@ func (s *Store) EventProjects(_ context.Context, eventID string, limit int) (pro
 		it := txn.NewIterator(over(lead))
 		defer it.Close()
 		for it.Rewind(); it.Valid() && len(projects) < max(limit, 1); it.Next() {
-			projects = append(projects, string(it.Item().Key()[len(lead):]))
+			there := false
+			err := it.Item().Value(func(v []byte) error {
+				_, err := txn.Get(append([]byte{prefixEvent}, v...))
+				there = err == nil
+				return nil //nolint:nilerr // the entry of an event that is gone counts for nothing
+			})
+			if err != nil {
+				return err
+			}
+			if there {
+				projects = append(projects, string(it.Item().Key()[len(lead):]))
+			}
 		}
 		return nil
 	})

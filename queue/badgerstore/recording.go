@@ -34,6 +34,10 @@ func (s *Store) packRecordings(p *pack) {
 			encoded := d.encode(keyOfDelivery(t.lane.number, k))
 			p.setDelivery(t.lane.number, k, nil, &d, encoded)
 			p.recording = append(p.recording, recording{e, e.from})
+			if e.was != nil {
+				p.meta.counts.add(e.was[e.from], -1)
+				p.meta.counts.add(webhook.Corrupt, 1)
+			}
 		}
 		e.queued = false
 		j.queue[0] = nil

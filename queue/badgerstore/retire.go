@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -202,23 +203,43 @@ func (r *remover) event(k eventKey) error {
 	if err != nil {
 		return err
 	}
+	var whose eventID                                      // as a delivery has it
 	_ = eachTarget(value, key, func(t storedTarget) bool { // a damaged record names none
-		err = r.delivery(t.number, k.delivery(t.ordinal))
+		err = r.delivery(&whose, t.number, k.delivery(t.ordinal))
 		return err == nil
 	})
 	if err != nil {
 		return err
 	}
-	if ev, err := decodeEvent(value, key); err == nil {
-		r.step.keys = append(r.step.keys, keyOfID(ev.event.ID, ev.event.ProjectID), append(projectLead(ev.event.ProjectID), k[:]...))
+	ev, err := decodeEvent(value, key)
+	if err == nil {
+		whose = eventID{project: ev.event.ProjectID, id: ev.event.ID}
+	}
+	if whose.id != "" {
+		r.step.keys = append(r.step.keys, append(projectLead(whose.project), k[:]...))
+		if err == nil || r.leadsTo(whose, k) {
+			r.step.keys = append(r.step.keys, keyOfID(whose.id, whose.project))
+		}
 	}
 	r.step.keys = append(r.step.keys, key)
 	r.store.retiring.bytes.Add(int64(len(value)))
 	return r.flushIfFull()
 }
 
-// delivery adds a delivery with its attempts.
-func (r *remover) delivery(number uint32, k deliveryKey) error {
+// leadsTo says whether an id stands for an event: not if the event is damaged
+// and was published anew.
+func (r *remover) leadsTo(id eventID, k eventKey) bool {
+	item, err := r.txn.Get(keyOfID(id.id, id.project))
+	if err != nil {
+		return false
+	}
+	same := false
+	_ = item.Value(func(v []byte) error { same = bytes.Equal(v, k[:]); return nil })
+	return same
+}
+
+// delivery adds a delivery with its attempts, and tells whose event it has.
+func (r *remover) delivery(whose *eventID, number uint32, k deliveryKey) error {
 	item, err := r.txn.Get(keyOfDelivery(number, k))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil // removed before
@@ -231,11 +252,18 @@ func (r *remover) delivery(number uint32, k deliveryKey) error {
 		status = peekStatus(v)
 		if d, err := decodeDelivery(v, item.Key()); err == nil {
 			attempts = d.attempts
+			if len(d.last) > 0 {
+				attempts--
+			}
+			*whose = eventID{project: d.projectID, id: d.eventID}
 		}
 		return nil
 	})
-	for n := 1; n < attempts; n++ {
+	for n := 1; n <= attempts; n++ {
 		r.step.keys = append(r.step.keys, keyOfAttempt(k, n))
+		if err := r.flushIfFull(); err != nil {
+			return err
+		}
 	}
 	r.step.keys = append(r.step.keys, keyOfDelivery(number, k))
 	if status != webhook.Delivered {

@@ -57,6 +57,7 @@ type Store struct {
 	space    space
 	keeper   keeper
 	lost     uint64
+	unknown  bool // when it was opened there were deliveries that nobody knows of
 
 	// Owned by the committer.
 	pack pack
