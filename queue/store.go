@@ -25,6 +25,10 @@ var (
 	// ErrFull: there is too little free space to take more. Nothing was done.
 	ErrFull = errors.New("store is nearly full")
 
+	// ErrBusy: too much waits to be stored already. Nothing was done; try again
+	// soon.
+	ErrBusy = errors.New("store is busy")
+
 	// ErrClaimLost: the claim has ended, by its deadline or by Finish or
 	// Release. Nothing was done.
 	ErrClaimLost = errors.New("claim is lost")
@@ -69,8 +73,8 @@ type Store interface {
 	// nothing; its receipt carries the stored event. One whose stored event is
 	// damaged is stored in its place.
 	//
-	// On error no publication may be taken as stored. ErrFull and ErrClosed
-	// mean that none was.
+	// On error no publication may be taken as stored. ErrFull, ErrBusy and
+	// ErrClosed mean that none was.
 	Publish(ctx context.Context, pubs []Publication) ([]Receipt, error)
 
 	// Claim takes up to r.Max due deliveries of one webhook for r.Owner, until

@@ -214,6 +214,12 @@ func (c *checker) memory() {
 	if got := s.committed.Load().counts; got != c.counts {
 		c.report("counts by status are %v, want %v", got, c.counts)
 	}
+	if n := s.heavier.Load(); n > 0 {
+		c.report("%d requests have written more than their weight", n)
+	}
+	if n := s.waiting.used.Load(); n != 0 {
+		c.report("%d bytes are waiting to be stored, though no call is", n)
+	}
 	total := 0
 	for _, l := range s.allLanes() {
 		l.mu.Lock()

@@ -138,9 +138,13 @@ func (s *Store) packAll(p *pack, rs []request) []request {
 			clear(rs[n:])
 			return rs[:n]
 		}
+		entriesBefore, bytesBefore := p.entries, p.bytes
 		if err := r.write(p); err != nil {
 			r.done(err)
 			continue
+		}
+		if n, size := p.entries-entriesBefore, p.bytes-bytesBefore; n > entries || size > bytes+int64(entries)*entryOverhead {
+			s.heavier.Add(1)
 		}
 		p.requests = append(p.requests, r)
 	}

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"runtime"
 	"time"
 
 	badger "github.com/dgraph-io/badger/v4"
@@ -110,6 +111,13 @@ func FlipInTargets(s *Store, id string) error {
 		v[len(v)-1] ^= 4
 		return txn.Set(keyOfEvent(k.event()), v)
 	})
+}
+
+// AwaitWaiting waits until at least n bytes of publications wait.
+func AwaitWaiting(s *Store, n int64) {
+	for s.waiting.used.Load() < n {
+		runtime.Gosched()
+	}
 }
 
 // Settle waits until the journal has recorded what it is about to.

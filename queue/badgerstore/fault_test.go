@@ -2,6 +2,7 @@ package badgerstore_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -376,6 +377,71 @@ func TestDamagedRecordIsNamedAndCanBeReplaced(t *testing.T) {
 	list("", 3, 0)
 	list("prj_1", 2, 0)
 	list("prj_2", 1, 0)
+}
+
+func TestTooMuchWaitingIsRefused(t *testing.T) {
+	var hold sync.Mutex
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1 << 20, OnCommit: func(time.Duration, int) {
+		hold.Lock()
+		hold.Unlock() //nolint:staticcheck // it only waits
+	}})
+	big := func(n int) []queue.Publication {
+		pub := publication(n)
+		pub.Event.Body = make([]byte, 300<<10)
+		return []queue.Publication{pub}
+	}
+	hold.Lock()
+	done := make(chan error)
+	for n := range 3 {
+		go func() {
+			_, err := s.Publish(background, big(n))
+			done <- err
+		}()
+	}
+	badgerstore.AwaitWaiting(s, 900<<10)
+	if _, err := s.Publish(background, big(3)); !errors.Is(err, queue.ErrBusy) {
+		t.Errorf("Publish: %v, want ErrBusy", err)
+	}
+	hold.Unlock()
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	// One call may be larger than the bound; what was refused comes again.
+	pubs := []queue.Publication{}
+	for n := range 8 {
+		pubs = append(pubs, big(n)...)
+	}
+	rs, err := s.Publish(background, pubs)
+	if err != nil || rs[2].Stored == nil || rs[3].Stored != nil {
+		t.Errorf("Publish gave %+v, %v", rs, err)
+	}
+	mustCheck(t, s)
+}
+
+// TestPacksStayBelowTheLimitOfATransaction fills packs with many entries and
+// with many bytes.
+func TestPacksStayBelowTheLimitOfATransaction(t *testing.T) {
+	var packs atomic.Int64
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(time.Duration, int) { packs.Add(1) }})
+	for _, c := range []struct{ events, size, packs int }{{20_000, 10, 2}, {100, 256 << 10, 5}} {
+		pubs := make([]queue.Publication, c.events)
+		for i := range pubs {
+			pubs[i] = publication(c.size + i)
+			pubs[i].Event.Body = make([]byte, c.size)
+			pubs[i].Event.ProjectID = fmt.Sprintf("prj_%d", i)
+			pubs[i].Remember = []byte(`{"id":"prj"}`)
+		}
+		before := packs.Load()
+		if _, err := s.Publish(background, pubs); err != nil {
+			t.Fatal(err)
+		}
+		if n := packs.Load() - before; n < int64(c.packs) {
+			t.Errorf("%d events of %d bytes were stored in %d packs, want at least %d", c.events, c.size, n, c.packs)
+		}
+	}
+	mustCheck(t, s)
 }
 
 func TestRecordTooLargeIsRefusedAlone(t *testing.T) {

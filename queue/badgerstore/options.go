@@ -29,6 +29,10 @@ type Options struct {
 	MemoryDeliveries int
 	MemoryBytes      int64
 
+	// QueueBytes bounds the publications that wait to be stored; Publish refuses
+	// with ErrBusy what would be more, unless nothing else waits. Default: 64 MiB.
+	QueueBytes int64
+
 	// PublishReserve is the free space, in bytes, below which Publish refuses
 	// with ErrFull and Open with an error. Default: 256 MiB.
 	PublishReserve int64
@@ -58,6 +62,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MemoryBytes <= 0 {
 		o.MemoryBytes = 32 << 20
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = 64 << 20
 	}
 	if o.PublishReserve <= 0 {
 		o.PublishReserve = 256 << 20

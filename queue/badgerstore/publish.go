@@ -29,8 +29,15 @@ func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 
 func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
 	c := publishing{store: s, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
+	for i := range pubs {
+		c.taken += sizeOf(&pubs[i])
+	}
+	if !s.waiting.take(c.taken, s.opts.QueueBytes) {
+		return nil, queue.ErrBusy
+	}
 	prepared := false
 	defer func() {
+		s.waiting.giveBack(c.taken)
 		if !prepared {
 			c.giveUp()
 		}
@@ -44,6 +51,8 @@ func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 	if err := c.submit(ctx); err != nil {
 		return nil, err
 	}
+	s.waiting.giveBack(c.taken)
+	c.taken = 0
 	if err := c.answerRepeats(ctx, pubs); err != nil {
 		return nil, err
 	}
@@ -56,6 +65,12 @@ type publishing struct {
 	receipts []queue.Receipt
 	requests []*publication
 	repeats  []repeat
+	taken    int64 // of Store.waiting, beside what its requests have
+}
+
+// sizeOf estimates the memory that a publication takes while it waits.
+func sizeOf(pub *queue.Publication) int64 {
+	return int64(1024 + len(pub.Event.Body) + len(pub.Event.Context) + len(pub.Remember) + 64*len(pub.Targets))
 }
 
 // A repeat is a publication whose id is being stored by another, or by an
@@ -122,12 +137,14 @@ func (c *publishing) submit(ctx context.Context) error {
 	w := s.expect(len(c.requests))
 	for i, r := range c.requests {
 		r.waiter = w
+		r.size = sizeOf(&r.pub)
 		if err := s.inbox.put(r, true); err != nil {
 			for _, rest := range c.requests[i:] {
 				s.flight.end(rest.id, rest.flight)
 			}
 			return err
 		}
+		c.taken -= r.size
 	}
 	return s.wait(ctx, w)
 }
@@ -176,6 +193,7 @@ type publication struct {
 	flight *flight
 	waiter *waiter
 	pub    queue.Publication
+	size   int64 // of Store.waiting
 
 	targets []target
 	pending int
@@ -243,6 +261,7 @@ func (r *publication) apply(*pack) {
 }
 
 func (r *publication) done(err error) {
+	r.store.waiting.giveBack(r.size)
 	r.store.buffers.put(r.record.value)
 	r.store.flight.end(r.id, r.flight)
 	r.waiter.finish(err)

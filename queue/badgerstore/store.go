@@ -27,6 +27,7 @@ type Store struct {
 	broken atomic.Pointer[error] // why the store is unavailable
 
 	inbox     inbox
+	waiting   allowance // of publications
 	waiters   sync.Pool // of *waiter
 	buffers   buffers
 	committed atomic.Pointer[committed]
@@ -57,7 +58,8 @@ type Store struct {
 	space    space
 	keeper   keeper
 	lost     uint64
-	unknown  bool // when it was opened there were deliveries that nobody knows of
+	heavier  atomic.Int64 // requests that wrote more than their weight; none should
+	unknown  bool         // when it was opened there were deliveries that nobody knows of
 
 	// Owned by the committer.
 	pack pack
@@ -242,6 +244,24 @@ func (s *Store) allLanes() []*lane {
 	}
 	return all
 }
+
+// An allowance bounds the bytes of what waits.
+type allowance struct{ used atomic.Int64 }
+
+// take takes n bytes, unless that makes more than limit and some are taken.
+func (a *allowance) take(n, limit int64) bool {
+	for {
+		used := a.used.Load()
+		if used > 0 && used+n > limit {
+			return false
+		}
+		if a.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+}
+
+func (a *allowance) giveBack(n int64) { a.used.Add(-n) }
 
 // buffers recycles what event records are encoded into: Badger has copied them
 // when a commit returns.
