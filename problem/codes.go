@@ -1,6 +1,10 @@
 package problem
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+	"slices"
+)
 
 // Code names a kind of problem. The list is closed and part of the contract
 // (docs/contract.md section 2 and docs/problems.md): clients may switch on it.
@@ -77,4 +81,15 @@ var codes = map[Code]codeInfo{
 	Unavailable:          {http.StatusServiceUnavailable, "The gateway cannot take this now"},
 	DiskFull:             {http.StatusInsufficientStorage, "The disk is nearly full"},
 	Loop:                 {http.StatusLoopDetected, "A delivery may not be published as an event"},
+}
+
+// RequestCodes lists the request codes by name.
+func RequestCodes() []Code { return slices.Sorted(maps.Keys(codes)) }
+
+// ItemCodes lists the item codes, in the order above.
+func ItemCodes() []Code {
+	return []Code{
+		MalformedJSON, UnknownMember, DuplicateMember, Missing, WrongType, InvalidValue, UnknownType, NumberNotExact, NumberOverflow,
+		InvalidUTF8, LoneSurrogate, TooDeep, TooManyMembers, TooLong, InvalidFilter, FilterError, UnknownParam, Reserved, AddressRefused,
+	}
 }

@@ -275,3 +275,13 @@ func TestAnItemCodeIsNoRequestCode(t *testing.T) {
 		t.Errorf("got %d, want %d", w.Code, http.StatusInternalServerError)
 	}
 }
+
+func TestListsOfCodesHaveThemAll(t *testing.T) {
+	listed := append(problem.RequestCodes(), problem.ItemCodes()...)
+	slices.Sort(listed)
+	declared := declaredCodes(t)
+	slices.Sort(declared)
+	if diff := cmp.Diff(declared, listed); diff != "" {
+		t.Errorf("(-declared +listed)\n%s", diff)
+	}
+}

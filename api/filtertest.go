@@ -1,0 +1,81 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tengineai/webhook-gateway/filter"
+	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
+)
+
+// filterTest is the body of a filter test.
+type filterTest struct {
+	Filters   member[filters] `json:"filters" required:"false" nullable:"true" maxProperties:"32"`
+	Filter    member[string]  `json:"filter" required:"false" nullable:"true" maxLength:"4096" doc:"An expr expression. With filters, both must match."`
+	Event     member[object]  `json:"event" required:"false" nullable:"true" doc:"An event as ingest takes it. Either this or event_id."`
+	EventID   member[string]  `json:"event_id" required:"false" nullable:"true" doc:"The id of a stored event."`
+	ProjectID member[string]  `json:"project_id" required:"false" nullable:"true" doc:"The project of event_id, or of an event that names none."`
+}
+
+// wireVerdict is what a filter made of an event.
+type wireVerdict struct {
+	Match bool       `json:"match"`
+	Error itemOrNull `json:"error" doc:"Why the filter failed on the event: no delivery would be sent then."`
+}
+
+// itemOrNull is one item of a problem, or null.
+type itemOrNull struct{ item *problem.Item }
+
+// MarshalJSONTo writes the item.
+func (i itemOrNull) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if i.item == nil {
+		return enc.WriteToken(jsontext.Null)
+	}
+	return json.MarshalEncode(enc, i.item)
+}
+
+// Schema implements huma.SchemaProvider.
+func (itemOrNull) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{r.Schema(reflect.TypeFor[problem.Item](), true, ""), {Type: "null"}}}
+}
+
+func (a *API) registerFilters(h huma.API) {
+	type nothing struct{}
+	type verdict struct{ Body wireVerdict }
+	register(a, h, operation[filterTest]{
+		id: "test-filter", method: http.MethodPost, path: "/filters/test",
+		summary: "Try a filter on an event", description: "On one that is given, or on a stored one. Nothing is sent or stored.",
+		scope: gateway.ScopeRead, errors: []int{http.StatusNotFound, http.StatusConflict},
+		request: map[string]any{
+			"filter": `project.name == "My Project"`,
+			"event":  map[string]any{"type": "project.created", "data": map[string]any{"id": "proj_123", "name": "My Project"}},
+		},
+	}, func(c *call, _ *nothing, b *filterTest) (*verdict, error) {
+		v, err := c.gw.TestFilter(c, c.by, gateway.FilterTest{
+			Filters: b.Filters.Value, Filter: b.Filter.Value, Envelope: []byte(b.Event.Value), EventID: b.EventID.Value, ProjectID: b.ProjectID.Value,
+		})
+		if err != nil {
+			return nil, err
+		}
+		return &verdict{wireVerdict{Match: v.Match, Error: itemOrNull{failureOf(v.Err)}}}, nil
+	})
+}
+
+// failureOf tells why a filter failed on an event.
+func failureOf(err error) *problem.Item {
+	if err == nil {
+		return nil
+	}
+	item := problem.Item{Detail: err.Error(), Pointer: "#/filter"}
+	if e, ok := errors.AsType[*filter.Error](err); ok {
+		item = gateway.FilterProblem(e)
+	}
+	item.Code = problem.FilterError
+	return &item
+}
