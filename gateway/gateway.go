@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,13 +19,18 @@ import (
 )
 
 // Options are what a Gateway needs for its whole life. All fields but Clock
-// are required.
+// and KeyFile are required.
 type Options struct {
 	Store    queue.Store // the gateway closes it
 	Owner    string      // names this process in claims
 	Logger   *zap.Logger
 	Observer Observer
 	Clock    func() time.Time // nil: time.Now
+
+	// KeyFile is where a key that seals secrets is generated and kept while
+	// Settings.SecretsKey is empty. Empty: then nothing can be sealed, and no
+	// webhook created.
+	KeyFile string
 }
 
 // Observer is told what happens, for metrics. Its methods are called on the
@@ -65,7 +71,14 @@ type Gateway struct {
 	current atomic.Pointer[Generation]
 	closing atomic.Bool
 
-	records  *records
+	webhooks *registry // as the store has them, once loaded
+	loaded   bool
+	locks    webhookLocks
+	vault    vault
+	keyFile  string
+
+	filterErrors errorBudgets
+
 	keys     *createdKeys
 	attempts *FailedAttempts
 
@@ -74,6 +87,7 @@ type Gateway struct {
 	// dispatcher: an attempt that disables its webhook needs it.
 	mu          sync.Mutex
 	generations []*Generation
+	resealing   resealing
 	started     bool
 	closed      bool
 }
@@ -86,14 +100,14 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		log:      o.Logger,
 		observer: o.Observer,
 		now:      o.Clock,
+		keyFile:  o.KeyFile,
+		webhooks: newRegistry(),
+		locks:    webhookLocks{seed: maphash.MakeSeed()},
 	}
 	if g.now == nil {
 		g.now = time.Now
 	}
 	var err error
-	if g.records, err = loadRecords(ctx, o.Store); err != nil {
-		return nil, fmt.Errorf("load webhooks: %w", err)
-	}
 	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
 		return nil, fmt.Errorf("load api keys: %w", err)
 	}
@@ -119,10 +133,21 @@ func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
 	if g.closed {
 		return nil, queue.ErrClosed
 	}
+	keys, err := g.adoptKeys(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if !g.loaded {
+		if err := g.loadWebhooks(ctx); err != nil {
+			return nil, fmt.Errorf("load webhooks: %w", err)
+		}
+		g.loaded = true
+	}
 	gen, err := g.newGeneration(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	gen.secrets = keys
 	g.generations = append(g.generations, gen)
 	g.install()
 	if !g.started {
@@ -159,7 +184,8 @@ func (g *Gateway) install() {
 	if g.current.Load() == newest {
 		return
 	}
-	newest.adoptStates(g.records)
+	newest.adoptStates()
+	g.sealWith(newest.secrets.primary)
 	g.current.Store(newest)
 	g.dispatcher.SetWorkers(newest.settings.Workers)
 	g.dispatcher.RefreshAll()
@@ -195,6 +221,7 @@ func (g *Gateway) Close() error {
 			zap.Duration("drain_timeout", drain))
 	}
 	g.janitor.wait()
+	g.resealing.stop()
 	if gen != nil {
 		gen.settings.Egress.Close()
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,139 +14,273 @@ import (
 )
 
 // Generation is what one Apply put in force: the settings and what follows
-// from them.
+// from them for the webhooks of the configuration and of the API.
 type Generation struct {
 	settings *Settings
+	check    CheckContext
 	names    filter.Names
-	index    *filter.Index
-	webhooks *registry
+	index    *filter.Index // of all webhooks
 	keys     keyring
+	secrets  sealKeys
+
+	webhooks  *registry // of the gateway
+	receivers receiverCache
+
+	mu       sync.RWMutex
+	static   map[string]*webhook.Subscription
+	problems map[string]string // by id: why a webhook of the API gets nothing
 }
 
 // newGeneration prepares settings for use. The caller holds mu.
 func (g *Gateway) newGeneration(ctx context.Context, s *Settings) (*Generation, error) {
 	gen := &Generation{
 		settings: s,
-		names:    namesOf(s.Catalogue),
+		check:    s.CheckContext(),
 		index:    filter.NewIndex(),
-		webhooks: &registry{byID: make(map[string]*entry, len(s.Static))},
+		webhooks: g.webhooks,
+		static:   make(map[string]*webhook.Subscription, len(s.Static)),
+		problems: make(map[string]string),
 		keys:     newKeyring(s.Keys),
 	}
+	gen.names = gen.check.Names
 	for i := range s.Static {
 		sub := s.Static[i]
 		if err := g.enroll(ctx, &sub); err != nil {
 			return nil, fmt.Errorf("webhook %s: %w", sub.ID, err)
 		}
-		if err := gen.add(&sub); err != nil {
+		if err := gen.addStatic(&sub); err != nil {
 			return nil, fmt.Errorf("webhook %s: %w", sub.ID, err)
 		}
 	}
+	g.webhooks.each(gen.add)
 	return gen, nil
 }
 
-// add puts a webhook into the generation, or replaces it.
-func (gen *Generation) add(sub *webhook.Subscription) error {
-	s := gen.settings
-	engineName := sub.FilterEngine
-	if engineName == "" {
-		engineName = DefaultEngine
-	}
-	engine, ok := s.Engines[engineName]
-	if !ok {
-		return fmt.Errorf("no filter engine %q", engineName)
-	}
-	rule, err := filter.Compile(engine, gen.names, sub.Filters, sub.Filter)
+// addStatic puts a webhook of the configuration into the generation.
+func (gen *Generation) addStatic(sub *webhook.Subscription) error {
+	rule, err := gen.rule(sub)
 	if err != nil {
 		return fmt.Errorf("compile filter: %w", err)
 	}
-	receiver, err := s.receiver(sub)
-	if err != nil {
+	if _, err := gen.receiver(sub); err != nil {
 		return err
 	}
-	gen.webhooks.put(&entry{sub: sub, receiver: receiver, filterErrors: new(errorBudget)})
+	gen.mu.Lock()
+	gen.static[sub.ID] = sub
+	gen.mu.Unlock()
 	gen.index.Put(filter.Entry{ID: sub.ID, ProjectID: sub.ProjectID, Events: sub.Events, Rule: rule})
 	return nil
 }
 
-// adoptStates brings the states of the webhooks up to date with the records:
-// they may have changed while another generation was in force.
-func (gen *Generation) adoptStates(rs *records) {
-	for _, sub := range gen.settings.Static {
-		if r, ok := rs.get(sub.ID); ok {
-			gen.setState(sub.ID, r.State, r.DisabledReason)
+// add puts a webhook of the API into the generation, or replaces it. One whose
+// filter does not compile, because the catalogue it was saved under was another,
+// fails on every event that it subscribes to.
+func (gen *Generation) add(h *held) {
+	sub := h.sub
+	rule, err := gen.rule(sub)
+	trouble := ""
+	if err != nil {
+		trouble = "Its filter does not compile under the present settings: " + sentence(err.Error())
+		rule = brokenRule
+	}
+	gen.setProblem(sub.ID, trouble)
+	gen.index.Put(filter.Entry{ID: sub.ID, ProjectID: sub.ProjectID, Events: sub.Events, Rule: rule})
+}
+
+func (gen *Generation) setProblem(webhookID, trouble string) {
+	gen.mu.Lock()
+	defer gen.mu.Unlock()
+	if trouble == "" {
+		delete(gen.problems, webhookID)
+		return
+	}
+	gen.problems[webhookID] = trouble
+}
+
+// problem returns why a webhook gets nothing, or "".
+func (gen *Generation) problem(webhookID string) string {
+	gen.mu.RLock()
+	defer gen.mu.RUnlock()
+	return gen.problems[webhookID]
+}
+
+// rule compiles the filter of a webhook.
+func (gen *Generation) rule(sub *webhook.Subscription) (*filter.Rule, error) {
+	name := sub.FilterEngine
+	if name == "" {
+		name = DefaultEngine
+	}
+	engine, ok := gen.settings.Engines[name]
+	if !ok {
+		return nil, fmt.Errorf("no filter engine %q", name)
+	}
+	return filter.Compile(engine, gen.names, sub.Filters, sub.Filter)
+}
+
+// webhook returns a webhook that the generation has, or nil.
+func (gen *Generation) webhook(webhookID string) *webhook.Subscription {
+	gen.mu.RLock()
+	sub := gen.static[webhookID]
+	gen.mu.RUnlock()
+	if sub != nil {
+		return sub
+	}
+	return gen.webhooks.api(webhookID)
+}
+
+// changed takes over a webhook that was created or changed.
+func (gen *Generation) changed(h *held) {
+	if h.sub.Static {
+		gen.setState(h)
+		return
+	}
+	gen.add(h)
+}
+
+// removed takes out a webhook that was deleted.
+func (gen *Generation) removed(webhookID string) {
+	gen.index.Remove(webhookID)
+	gen.setProblem(webhookID, "")
+	gen.receivers.remove(webhookID)
+}
+
+// adoptStates brings the states of the static webhooks up to date with their
+// records: they may have changed before the generation was in force.
+func (gen *Generation) adoptStates() {
+	for i := range gen.settings.Static {
+		if h := gen.webhooks.get(gen.settings.Static[i].ID); h != nil {
+			gen.setState(h)
 		}
 	}
 }
 
-// setState replaces a webhook's entry by one with another state.
-func (gen *Generation) setState(webhookID string, state webhook.State, reason string) {
-	e, ok := gen.webhooks.get(webhookID)
-	if !ok || (e.sub.State == state && e.sub.DisabledReason == reason) {
+// setState gives a static webhook the state of its record.
+func (gen *Generation) setState(h *held) {
+	gen.mu.Lock()
+	defer gen.mu.Unlock()
+	before := gen.static[h.sub.ID]
+	if before == nil || before.State == h.sub.State && before.UpdatedAt.Equal(h.sub.UpdatedAt) {
 		return
 	}
-	sub := *e.sub
-	sub.State, sub.DisabledReason = state, reason
-	receiver := *e.receiver
-	receiver.Subscription = &sub
-	gen.webhooks.put(&entry{sub: &sub, receiver: &receiver, filterErrors: e.filterErrors})
+	sub := *before
+	adoptState(&sub, h)
+	gen.static[sub.ID] = &sub
 }
 
 // DefaultEngine is the filter engine of webhooks that name none.
 const DefaultEngine = "expr"
 
-// receiver makes everything that the attempts of a webhook need.
-func (s *Settings) receiver(sub *webhook.Subscription) (*dispatch.Receiver, error) {
-	return dispatch.NewReceiver(sub, signer.New(sub.Secrets), s.Egress.Transport(sub.ProjectID, sub.ID), dispatch.Settings{
+// receiver returns everything that the attempts of a webhook need.
+func (gen *Generation) receiver(sub *webhook.Subscription) (*dispatch.Receiver, error) {
+	if r := gen.receivers.get(sub); r != nil {
+		return r, nil
+	}
+	s := gen.settings
+	r, err := dispatch.NewReceiver(sub, signer.New(sub.Secrets), s.Egress.Transport(sub.ProjectID, sub.ID), dispatch.Settings{
 		Timeout:     s.Timeout,
 		Schedule:    s.Retry,
 		Concurrency: s.Concurrency,
 		UserAgent:   s.UserAgent,
 	})
+	if err != nil {
+		return nil, err
+	}
+	gen.receivers.put(r)
+	return r, nil
 }
 
-// registry holds the webhooks of one generation. Entries are immutable; a
-// change replaces the entry.
-type registry struct {
+// receiverCache keeps the receivers that were used last or nearly so. Making one
+// takes some microseconds, keeping one a kilobyte or two. The zero cache is
+// empty.
+type receiverCache struct {
 	mu   sync.RWMutex
-	byID map[string]*entry
+	byID map[string]*dispatch.Receiver
 }
 
-type entry struct {
-	sub          *webhook.Subscription
-	receiver     *dispatch.Receiver
-	filterErrors *errorBudget
+const maxReceivers = 4096
+
+// get returns the receiver of exactly this version of a webhook, or nil.
+func (c *receiverCache) get(sub *webhook.Subscription) *dispatch.Receiver {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if r := c.byID[sub.ID]; r != nil && r.Subscription == sub {
+		return r
+	}
+	return nil
 }
 
-func (r *registry) get(webhookID string) (*entry, bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	e, ok := r.byID[webhookID]
-	return e, ok
+func (c *receiverCache) put(r *dispatch.Receiver) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byID == nil {
+		c.byID = make(map[string]*dispatch.Receiver)
+	}
+	if len(c.byID) >= maxReceivers {
+		for id := range c.byID { // any: the map's order is random
+			delete(c.byID, id)
+			break
+		}
+	}
+	c.byID[r.Subscription.ID] = r
 }
 
-func (r *registry) put(e *entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.byID[e.sub.ID] = e
+func (c *receiverCache) remove(webhookID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byID, webhookID)
 }
 
-// errorBudget limits how many filter errors of a webhook are recorded: the
+// brokenRule is the rule of a webhook whose filter does not compile.
+var brokenRule = mustBreak()
+
+func mustBreak() *filter.Rule {
+	rule, err := filter.Compile(brokenEngine{}, filter.Names{}, nil, "broken")
+	if err != nil {
+		panic("gateway: " + err.Error()) // brokenEngine takes every text
+	}
+	return rule
+}
+
+// brokenEngine makes programs that fail on every event.
+type brokenEngine struct{}
+
+func (brokenEngine) Compile(string, filter.Names) (filter.Program, error) { return brokenEngine{}, nil }
+
+var errBrokenFilter = errors.New("the filter does not compile under the present settings")
+
+func (brokenEngine) Match(*filter.Event) (bool, error) { return false, errBrokenFilter }
+
+// errorBudgets limit how many filter errors of each webhook are recorded: the
 // first 1000 of an hour, then at most one a second (contract section 3), so
-// that a broken filter cannot fill the disk.
-type errorBudget struct {
+// that a broken filter cannot fill the disk. The zero value is ready.
+type errorBudgets struct {
 	mu   sync.Mutex
+	byID map[string]*errorBudget
+}
+
+type errorBudget struct {
 	hour time.Time // when the current hour began
 	n    int       // recorded in it
 	last time.Time
 }
 
-const errorsAnHour = 1000
+const (
+	errorsAnHour = 1000
 
-// allow says whether an error at now is recorded, and counts it if so.
-func (b *errorBudget) allow(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if since := now.Sub(b.hour); since < 0 || since >= time.Hour {
+	// sweepBudgets is from how many budgets on those of past hours are dropped.
+	sweepBudgets = 10_000
+)
+
+// allow says whether an error of the webhook at now is recorded, and counts it
+// if so.
+func (e *errorBudgets) allow(webhookID string, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.byID[webhookID]
+	if b == nil {
+		b = e.add(webhookID, now)
+	}
+	if b.over(now) {
 		b.hour, b.n = now, 0
 	}
 	if b.n >= errorsAnHour {
@@ -156,4 +291,26 @@ func (b *errorBudget) allow(now time.Time) bool {
 	b.n++
 	b.last = now
 	return true
+}
+
+func (e *errorBudgets) add(webhookID string, now time.Time) *errorBudget {
+	if e.byID == nil {
+		e.byID = make(map[string]*errorBudget)
+	}
+	if n := len(e.byID); n >= sweepBudgets && n%sweepBudgets == 0 {
+		for id, b := range e.byID {
+			if b.over(now) {
+				delete(e.byID, id)
+			}
+		}
+	}
+	b := new(errorBudget)
+	e.byID[webhookID] = b
+	return b
+}
+
+// over says whether the budget's hour has ended.
+func (b *errorBudget) over(now time.Time) bool {
+	since := now.Sub(b.hour)
+	return since < 0 || since >= time.Hour
 }

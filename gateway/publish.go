@@ -244,19 +244,19 @@ func (p *publisher) known(ctx context.Context, pub *queue.Publication) (bool, er
 // target says how the delivery to a webhook that an event concerns begins.
 // False: it is not even recorded.
 func (p *publisher) target(webhookID string, filterErr error) (queue.Target, bool) {
-	e, ok := p.gen.webhooks.get(webhookID)
-	if !ok {
+	sub := p.gen.webhook(webhookID)
+	if sub == nil {
 		return queue.Target{}, false // removed while the index was searched
 	}
 	switch {
 	case filterErr != nil:
 		p.g.observer.FilterFailed()
-		if !e.filterErrors.allow(p.now) {
+		if !p.g.filterErrors.allow(webhookID, p.now) {
 			return queue.Target{}, false
 		}
 		return queue.Target{WebhookID: webhookID, Status: webhook.FilterError, Reason: filterErr.Error()}, true
-	case e.sub.State == webhook.Disabled:
-		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: e.sub.DisabledReason}, true
+	case sub.State == webhook.Disabled:
+		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: sub.DisabledReason}, true
 	case p.g.store.Backlog(webhookID) >= p.gen.settings.MaxPendingPerWebhook:
 		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonBacklogFull}, true
 	default:

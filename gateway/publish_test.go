@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ func mustOpen(t *testing.T, dir string, clock func() time.Time) (*gateway.Gatewa
 	}
 	g, err := gateway.Open(t.Context(), gateway.Options{
 		Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{}, Clock: clock,
+		KeyFile: filepath.Join(dir, "secrets_key"),
 	})
 	if err != nil {
 		t.Fatal(err)

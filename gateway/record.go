@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
+	"unique"
 
 	"go.uber.org/zap"
 
@@ -16,114 +18,220 @@ import (
 )
 
 // record is what the store keeps of a webhook. For a static one that is only
-// its state: the rest is in the configuration.
+// its state: the rest is in the configuration. That of a webhook of the API is
+// sealed as a whole.
 type record struct {
 	Static         bool          `json:"static"`
 	State          webhook.State `json:"state"`
 	DisabledReason string        `json:"disabled_reason,omitempty"`
 	CreatedAt      time.Time     `json:"created_at"`
 	UpdatedAt      time.Time     `json:"updated_at"`
+	Revision       uint64        `json:"revision,omitempty"`
 
-	projectID string
-	version   uint64
+	URL         string                     `json:"url,omitempty"`
+	Description string                     `json:"description,omitempty"`
+	Events      []string                   `json:"events,omitempty"`
+	Filters     map[string]json.RawMessage `json:"filters,omitempty"`
+	Filter      string                     `json:"filter,omitempty"`
+	Headers     []webhook.Header           `json:"headers,omitempty"`
+	Retry       []time.Duration            `json:"retry,omitzero"` // empty is not nil
+	Timeout     time.Duration              `json:"timeout,omitempty"`
+	Rate        webhook.Rate               `json:"rate,omitzero"`
+	Concurrency int                        `json:"concurrency,omitempty"`
+	Secrets     []webhook.Secret           `json:"secrets,omitempty"`
 }
 
-// records holds the record of every webhook that was ever seen and not
-// deleted, as the store has them.
-type records struct {
-	mu   sync.RWMutex
-	byID map[string]record
+// recordOf returns what the store keeps of a webhook.
+func recordOf(h *held) record {
+	s := h.sub
+	r := record{
+		Static: s.Static, State: s.State, DisabledReason: s.DisabledReason,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision,
+	}
+	if s.Static {
+		return r
+	}
+	r.URL, r.Description, r.Events = s.URL, s.Description, s.Events
+	r.Filters, r.Filter, r.Headers = s.Filters, s.Filter, s.Headers
+	r.Retry, r.Timeout, r.Rate, r.Concurrency = s.Retry, s.Timeout, s.Rate, s.Concurrency
+	r.Secrets = s.Secrets
+	return r
 }
 
-func (rs *records) get(webhookID string) (record, bool) {
-	rs.mu.RLock()
-	defer rs.mu.RUnlock()
-	r, ok := rs.byID[webhookID]
-	return r, ok
+// held returns the webhook that a stored record is of. Texts that many webhooks
+// share are kept once.
+func (r *record) held(rec *queue.Record) *held {
+	for i := range r.Events {
+		r.Events[i] = sharedText(r.Events[i])
+	}
+	return &held{version: rec.Version, revision: r.Revision, sub: &webhook.Subscription{
+		ID: rec.ID, ProjectID: sharedText(rec.ProjectID), Static: r.Static,
+		State: webhook.State(sharedText(string(r.State))), DisabledReason: sharedText(r.DisabledReason),
+		URL: r.URL, Description: r.Description, Events: r.Events,
+		Filters: r.Filters, Filter: sharedText(r.Filter), Headers: r.Headers,
+		Retry: r.Retry, Timeout: r.Timeout, Rate: r.Rate, Concurrency: r.Concurrency, Secrets: r.Secrets,
+		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
+	}}
 }
 
-func (rs *records) put(webhookID string, r record) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.byID[webhookID] = r
-}
+// sharedText returns text in the one copy that all who ask for it get.
+func sharedText(text string) string { return unique.Make(text).Value() }
 
-// loadRecords reads all webhook records of a store.
-func loadRecords(ctx context.Context, store queue.Store) (*records, error) {
+// eachRecord reads all records of a kind. damaged, which may be nil, is told
+// those that cannot be read.
+func eachRecord(ctx context.Context, store queue.Store, kind queue.RecordKind, fn func(*queue.Record) error, damaged func(id string)) error {
 	const page = 1000
-	all := &records{byID: make(map[string]record)}
 	for cursor := ""; ; {
-		recs, err := store.Records(ctx, queue.WebhookRecord, "", cursor, page)
+		recs, err := store.Records(ctx, kind, "", cursor, page)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, rec := range recs.Records {
-			r := record{projectID: rec.ProjectID, version: rec.Version}
-			if err := json.Unmarshal(rec.Data, &r); err != nil {
-				return nil, fmt.Errorf("webhook %s: %w", rec.ID, err)
+		for _, id := range recs.Damaged {
+			if damaged != nil {
+				damaged(id)
 			}
-			all.put(rec.ID, r)
+		}
+		for i := range recs.Records {
+			if err := fn(&recs.Records[i]); err != nil {
+				return fmt.Errorf("%s record %s: %w", kind, recs.Records[i].ID, err)
+			}
 		}
 		if recs.Next == "" {
-			return all, nil
+			return nil
 		}
 		cursor = recs.Next
 	}
 }
 
+// loadWebhooks reads all webhook records of the store. What a record holds that
+// cannot be read is known by its id only: its deliveries are held. A record that
+// no configured key opens is an error.
+func (g *Gateway) loadWebhooks(ctx context.Context) error {
+	all := g.webhooks
+	damaged := func(id string, cause error) {
+		g.log.Error("the record of a webhook is damaged: its deliveries are held until it is deleted",
+			zap.String("webhook_id", id), zap.Error(cause))
+		all.spoil(id)
+	}
+	return eachRecord(ctx, g.store, queue.WebhookRecord, func(rec *queue.Record) error {
+		data, err := g.vault.open(rec)
+		if errors.Is(err, errSealKey) {
+			return err
+		}
+		var r record
+		if err == nil {
+			err = json.Unmarshal(data, &r)
+		}
+		if err != nil {
+			damaged(rec.ID, err)
+			return nil
+		}
+		all.put(r.held(rec))
+		return nil
+	}, func(id string) { damaged(id, queue.ErrCorrupt) })
+}
+
 // enroll gives a static webhook its record when it has none, and the webhook
 // the state that its record holds. The caller holds mu.
 func (g *Gateway) enroll(ctx context.Context, sub *webhook.Subscription) error {
-	r, known := g.records.get(sub.ID)
-	if !known {
+	h := g.webhooks.get(sub.ID)
+	switch {
+	case h == nil:
 		now := g.now().UTC()
-		r = record{Static: true, State: webhook.Active, CreatedAt: now, UpdatedAt: now, projectID: sub.ProjectID}
-		if err := g.save(ctx, sub.ID, r); err != nil {
+		h = &held{revision: 1, sub: &webhook.Subscription{
+			ID: sub.ID, ProjectID: sub.ProjectID, Static: true, State: webhook.Active, CreatedAt: now, UpdatedAt: now,
+		}}
+		var err error
+		if h, err = g.save(ctx, h); err != nil {
 			return err
 		}
-	} else if !r.Static {
+		g.webhooks.put(h)
+	case !h.sub.Static:
 		return errors.New("a webhook of the API has this id: give the static webhook another name")
 	}
-	sub.State, sub.DisabledReason = r.State, r.DisabledReason
-	sub.CreatedAt, sub.UpdatedAt = r.CreatedAt, r.UpdatedAt
+	adoptState(sub, h)
 	return nil
 }
 
-// save writes a record and keeps it in memory. The caller holds mu.
-func (g *Gateway) save(ctx context.Context, webhookID string, r record) error {
-	data, err := json.Marshal(r)
+// adoptState gives a static webhook what its record says about it.
+func adoptState(sub *webhook.Subscription, h *held) {
+	sub.State, sub.DisabledReason = h.sub.State, h.sub.DisabledReason
+	sub.CreatedAt, sub.UpdatedAt = h.sub.CreatedAt, h.sub.UpdatedAt
+}
+
+// save writes the record of a webhook and returns it with the record's new
+// version. The caller holds the webhook's lock or, for one that is new, mu.
+func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
+	data, err := json.Marshal(recordOf(h))
 	if err != nil {
-		return fmt.Errorf("encode record: %w", err)
+		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	r.version, err = g.store.PutRecord(ctx, queue.Record{
-		Kind: queue.WebhookRecord, ID: webhookID, ProjectID: r.projectID, Version: r.version, Data: data,
-	})
+	rec := queue.Record{Kind: queue.WebhookRecord, ID: h.sub.ID, ProjectID: h.sub.ProjectID, Version: h.version, Data: data}
+	if !h.sub.Static {
+		if rec, err = g.vault.seal(rec); err != nil {
+			return nil, err
+		}
+	}
+	saved := *h
+	if saved.version, err = g.store.PutRecord(ctx, rec); err != nil {
+		return nil, fmt.Errorf("save record: %w", err)
+	}
+	return &saved, nil
+}
+
+// replace puts a changed webhook in force, in every generation. The caller holds
+// the webhook's lock and has saved it.
+func (g *Gateway) replace(h *held) {
+	g.mu.Lock()
+	g.webhooks.put(h)
+	for _, gen := range g.generations {
+		gen.changed(h)
+	}
+	g.mu.Unlock()
+	g.dispatcher.Refresh(h.sub.ID)
+}
+
+// changeState saves another state of a webhook and puts it in force. The caller
+// holds the webhook's lock.
+func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State, reason string) error {
+	sub := *h.sub
+	sub.State, sub.DisabledReason, sub.UpdatedAt = state, reason, g.now().UTC()
+	changed, err := g.save(ctx, &held{sub: &sub, revision: h.revision + 1, version: h.version})
 	if err != nil {
-		return fmt.Errorf("save record: %w", err)
+		return err
 	}
-	g.records.put(webhookID, r)
+	g.replace(changed)
 	return nil
 }
 
 // disable disables a webhook: what is pending and what comes is skipped from
-// now on.
-func (g *Gateway) disable(webhookID, reason string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	r, ok := g.records.get(webhookID)
-	if !ok || r.State == webhook.Disabled {
-		return
+// now on. It says whether the webhook was not disabled before.
+func (g *Gateway) disable(webhookID, reason string) bool {
+	defer g.locks.lock(webhookID)()
+	h := g.webhooks.get(webhookID)
+	if h == nil || h.sub.State == webhook.Disabled {
+		return false
 	}
-	r.State, r.DisabledReason, r.UpdatedAt = webhook.Disabled, reason, g.now().UTC()
-	if err := g.save(context.Background(), webhookID, r); err != nil {
+	if err := g.changeState(context.Background(), h, webhook.Disabled, reason); err != nil {
 		g.log.Error("webhook could not be disabled", zap.String("webhook_id", webhookID), zap.Error(err))
-		return
+		return false
 	}
-	for _, gen := range g.generations {
-		gen.setState(webhookID, r.State, r.DisabledReason)
-	}
-	g.dispatcher.Refresh(webhookID)
 	g.log.Warn("webhook disabled", zap.String("webhook_id", webhookID), zap.String("reason", reason))
+	return true
+}
+
+// webhookLocks make the changes of one webhook happen one after the other,
+// while those of others go on. Take a lock before Gateway.mu, never after.
+type webhookLocks struct {
+	seed  maphash.Seed
+	locks [64]sync.Mutex
+}
+
+// lock locks a webhook and returns what unlocks it.
+func (l *webhookLocks) lock(webhookID string) (unlock func()) {
+	m := &l.locks[maphash.String(l.seed, webhookID)%uint64(len(l.locks))]
+	m.Lock()
+	return m.Unlock
 }
 
 // receivers tells the dispatcher where deliveries go.
@@ -135,18 +243,33 @@ func (r receivers) Receiver(webhookID string) (*dispatch.Receiver, dispatch.Stat
 	if gen == nil {
 		return nil, dispatch.Held
 	}
-	if e, ok := gen.webhooks.get(webhookID); ok {
-		switch e.sub.State {
-		case webhook.Paused:
-			return e.receiver, dispatch.Held
-		case webhook.Disabled:
-			return e.receiver, dispatch.Disabled
-		default:
-			return e.receiver, dispatch.Active
-		}
+	sub := gen.webhook(webhookID)
+	if sub == nil {
+		return nil, r.g.absent(webhookID)
 	}
-	if rec, ok := r.g.records.get(webhookID); ok && rec.Static {
-		return nil, dispatch.Held // it left the configuration and may come back
+	receiver, err := gen.receiver(sub)
+	if err != nil {
+		r.g.log.Error("webhook has no receiver; its deliveries are held", zap.String("webhook_id", webhookID), zap.Error(err))
+		return nil, dispatch.Held
 	}
-	return nil, dispatch.Unknown
+	switch sub.State {
+	case webhook.Paused:
+		return receiver, dispatch.Held
+	case webhook.Disabled:
+		return receiver, dispatch.Disabled
+	default:
+		return receiver, dispatch.Active
+	}
+}
+
+// absent says what to do for a webhook that the generation in force does not
+// have.
+func (g *Gateway) absent(webhookID string) dispatch.State {
+	switch h := g.webhooks.get(webhookID); {
+	case h != nil: // it left the configuration and may come back
+		return dispatch.Held
+	case g.webhooks.unreadable(webhookID):
+		return dispatch.Held
+	}
+	return dispatch.Unknown
 }

@@ -53,6 +53,14 @@ type Settings struct {
 	// CheckSubscription does, with secrets and header values resolved.
 	Static []webhook.Subscription
 
+	// SecretsKey is the text that the key that seals secrets is derived from:
+	// long and random. Empty: a generated key (Options.KeyFile).
+	SecretsKey string
+
+	// PreviousSecretsKey is the text of the key that secrets were sealed with
+	// before. Those are sealed anew with SecretsKey. Empty: there is none.
+	PreviousSecretsKey string
+
 	// Keys are the API keys of the configuration.
 	Keys []Key
 }

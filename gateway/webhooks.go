@@ -2,47 +2,302 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-var errNotBuilt = errors.New("not built yet")
+// Webhooks lists the webhooks of a project by id, those of the configuration
+// among them. A key without a restriction to projects also sees those that get
+// the events of all projects. The cost of a page does not grow with what lies
+// before it.
+func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page) (list []Webhook, next string, err error) {
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return nil, "", err
+	}
+	gen, err := g.generation()
+	if err != nil {
+		return nil, "", err
+	}
+	if !webhook.ValidProjectID(projectID) || !by.Allows(projectID) {
+		return nil, "", noProject()
+	}
+	after, err := p.after()
+	if err != nil {
+		return nil, "", err
+	}
 
-// CreateWebhook makes a webhook of a project. The secret is returned only if it
-// was generated: it is shown once. The error tells all that is wrong at once.
-func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, spec WebhookSpec) (w Webhook, secret string, err error) {
-	return Webhook{}, "", errNotBuilt
+	ids := g.webhooks.page(projectID, after, p.Limit+1)
+	for _, sub := range gen.staticOf(projectID, by) {
+		if sub.ID > after {
+			ids = append(ids, sub.ID)
+		}
+	}
+	slices.Sort(ids)
+	if len(ids) > p.Limit {
+		ids = ids[:p.Limit]
+		next = base64.RawURLEncoding.EncodeToString([]byte(ids[p.Limit-1]))
+	}
+	list = make([]Webhook, 0, len(ids))
+	for _, id := range ids {
+		if w, err := g.view(gen, id); err == nil { // else it was deleted meanwhile
+			list = append(list, w)
+		}
+	}
+	return list, next, nil
 }
 
-// Webhooks lists the webhooks of a project by id.
-func (g *Gateway) Webhooks(ctx context.Context, by *Key, projectID string, p Page) (list []Webhook, next string, err error) {
-	return nil, "", errNotBuilt
+// after returns the id that the page follows.
+func (p Page) after() (string, error) {
+	var items []problem.Item
+	if p.Limit < 1 || p.Limit > MaxPage {
+		items = append(items, problem.Item{
+			Code: problem.InvalidValue, Parameter: "limit", Detail: fmt.Sprintf("The limit must be 1 to %d.", MaxPage),
+		})
+	}
+	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
+	if err != nil || p.Cursor != "" && !strings.HasPrefix(string(id), webhookPrefix) {
+		items = append(items, problem.Item{
+			Code: problem.InvalidValue, Parameter: "cursor", Detail: "The cursor is not one that this list gave. Leave it out to begin anew.",
+		})
+	}
+	if len(items) > 0 {
+		return "", problem.New(problem.Invalid, "The request breaks a rule; see errors.", items...)
+	}
+	return string(id), nil
+}
+
+const webhookPrefix = "wh_"
+
+// staticOf returns the webhooks of the configuration that get the events of a
+// project and that the key may see.
+func (gen *Generation) staticOf(projectID string, by *Key) []*webhook.Subscription {
+	gen.mu.RLock()
+	defer gen.mu.RUnlock()
+	var subs []*webhook.Subscription
+	for _, sub := range gen.static {
+		if (sub.ProjectID == projectID || sub.ProjectID == webhook.AllProjects) && sees(by, sub) {
+			subs = append(subs, sub)
+		}
+	}
+	return subs
+}
+
+// sees says whether a key may see a webhook. One that gets the events of all
+// projects is for keys of all projects.
+func sees(by *Key, sub *webhook.Subscription) bool {
+	if sub.ProjectID == webhook.AllProjects {
+		return len(by.Projects) == 0
+	}
+	return by.Allows(sub.ProjectID)
 }
 
 // Webhook returns a webhook.
-func (g *Gateway) Webhook(ctx context.Context, by *Key, id string) (Webhook, error) {
-	return Webhook{}, errNotBuilt
+func (g *Gateway) Webhook(_ context.Context, by *Key, id string) (Webhook, error) {
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return Webhook{}, err
+	}
+	gen, err := g.generation()
+	if err != nil {
+		return Webhook{}, err
+	}
+	if _, err := gen.visible(by, id); err != nil {
+		return Webhook{}, err
+	}
+	return g.view(gen, id)
 }
 
-// ChangeWebhook changes a webhook. change is given what it is now, with header
-// values Masked and without a secret.
-func (g *Gateway) ChangeWebhook(ctx context.Context, by *Key, id, ifMatch string, change func(*WebhookSpec)) (Webhook, error) {
-	return Webhook{}, errNotBuilt
+// visible returns a webhook that a key may see, or the problem that there is no
+// such webhook.
+func (gen *Generation) visible(by *Key, webhookID string) (*webhook.Subscription, error) {
+	sub := gen.webhook(webhookID)
+	if sub == nil || !sees(by, sub) {
+		return nil, noWebhook()
+	}
+	return sub, nil
 }
 
-// DeleteWebhook removes a webhook of the API.
+// visible returns a webhook that a key may see, also a static one that left the
+// configuration, of which only project and state are known.
+func (g *Gateway) visible(by *Key, webhookID string) (*webhook.Subscription, error) {
+	gen, err := g.generation()
+	if err != nil {
+		return nil, err
+	}
+	sub, err := gen.visible(by, webhookID)
+	if h := g.webhooks.get(webhookID); err != nil && h != nil && sees(by, h.sub) {
+		return h.sub, nil
+	}
+	return sub, err
+}
+
+func noWebhook() *problem.Error {
+	return problem.New(problem.NotFound, "There is no webhook with this id.")
+}
+
+func noProject() *problem.Error {
+	return problem.New(problem.NotFound, "There is no project with this id.")
+}
+
+// view returns a webhook as it is shown.
+func (g *Gateway) view(gen *Generation, webhookID string) (Webhook, error) {
+	h, sub := g.webhooks.get(webhookID), gen.webhook(webhookID)
+	if h == nil || sub == nil {
+		return Webhook{}, noWebhook()
+	}
+	if !sub.Static {
+		sub = h.sub // of the same moment as the revision
+	}
+	w := Webhook{
+		WebhookSpec:    specOf(sub),
+		ID:             sub.ID,
+		ProjectID:      sub.ProjectID,
+		DisabledReason: sub.DisabledReason,
+		Static:         sub.Static,
+		CreatedAt:      sub.CreatedAt,
+		UpdatedAt:      sub.UpdatedAt,
+		Problem:        gen.problem(sub.ID),
+		Version:        h.etag(),
+	}
+	for _, s := range signer.Live(g.now(), sub.Secrets) {
+		w.Secrets = append(w.Secrets, SecretHint{Hint: signer.Hint(s.Value), Role: s.Role, ExpiresAt: s.ExpiresAt})
+	}
+	if sub.Static {
+		w.Version = staticVersion(w)
+	}
+	return w, nil
+}
+
+// staticVersion is the Version of a webhook whose configuration can change
+// without a change of its record.
+func staticVersion(w Webhook) string {
+	text, err := json.Marshal(w)
+	if err != nil {
+		return w.Version // a filter that is no JSON: the configuration has none
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
+}
+
+// specOf returns what a webhook's owner decided, with secret header values
+// Masked and without the secret. It shares nothing with sub.
+func specOf(sub *webhook.Subscription) WebhookSpec {
+	spec := WebhookSpec{
+		URL:         sub.URL,
+		Description: sub.Description,
+		Events:      slices.Clone(sub.Events),
+		Filters:     maps.Clone(sub.Filters),
+		Filter:      sub.Filter,
+		Headers:     slices.Clone(sub.Headers),
+		Status:      sub.State,
+		Retry:       slices.Clone(sub.Retry),
+		Timeout:     sub.Timeout,
+		Rate:        sub.Rate,
+		Concurrency: sub.Concurrency,
+	}
+	for i, h := range spec.Headers {
+		if webhook.SecretHeader(h.Name) {
+			spec.Headers[i].Value = Masked
+		}
+	}
+	return spec
+}
+
+// DeleteWebhook removes a webhook of the API. When it returns, no attempt is
+// made any more; what was pending ends as cancelled. ifMatch is as in
+// ChangeWebhook.
 func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string) error {
-	return errNotBuilt
+	h, unlock, err := g.toChange(by, id, ifMatch)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if h.sub.Static {
+		return ofConfiguration()
+	}
+	if err := g.store.DeleteRecord(ctx, queue.WebhookRecord, id); err != nil {
+		return storeProblem(fmt.Errorf("delete webhook %s: %w", id, err))
+	}
+	g.mu.Lock()
+	g.webhooks.remove(id)
+	for _, gen := range g.generations {
+		gen.removed(id)
+	}
+	g.mu.Unlock()
+	g.dispatcher.Refresh(id)
+	if err := g.store.DeleteRecord(ctx, queue.HealthRecord, id); err != nil && !errors.Is(err, queue.ErrClosed) {
+		g.log.Warn("the health of a deleted webhook stays in the store", zap.String("webhook_id", id), zap.Error(err))
+	}
+	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
+	return nil
 }
 
-// RotateSecret gives a webhook another secret.
-func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotation) (w Webhook, secret string, err error) {
-	return Webhook{}, "", errNotBuilt
+// toChange locks a webhook that a key asks to change, and returns it with what
+// unlocks it.
+func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(), err error) {
+	if err := RequireScope(by, ScopeManage); err != nil {
+		return nil, nil, err
+	}
+	gen, err := g.generation()
+	if err != nil {
+		return nil, nil, err
+	}
+	if g.Closing() {
+		return nil, nil, unavailable("The gateway is stopping. Send the request again.")
+	}
+	unlock = g.locks.lock(id)
+	defer func() {
+		if err != nil {
+			unlock()
+		}
+	}()
+	if _, err := gen.visible(by, id); err != nil {
+		return nil, nil, err
+	}
+	if ifMatch != "" && ifMatch != "*" {
+		w, err := g.view(gen, id)
+		if err != nil {
+			return nil, nil, err
+		}
+		if w.Version != ifMatch {
+			return nil, nil, problem.New(problem.PreconditionFailed, "The webhook was changed meanwhile. Read it again and repeat the change.")
+		}
+	}
+	return g.webhooks.get(id), unlock, nil
 }
 
-// EventTypes returns the event types that webhooks can subscribe to.
-func (g *Gateway) EventTypes() []webhook.EventType { return nil }
+func ofConfiguration() error {
+	return problem.New(problem.Conflict, "This webhook is one of the configuration: only its status can be changed here. Change the rest there and reload.")
+}
+
+// EventTypes returns the event types that webhooks can subscribe to, the
+// operational ones last.
+func (g *Gateway) EventTypes() []webhook.EventType {
+	gen := g.current.Load()
+	if gen == nil {
+		return nil
+	}
+	return append(gen.settings.Catalogue.Types(), webhook.OperationalTypes()...)
+}
 
 // EgressIPs returns the addresses that deliveries come from, as configured.
-func (g *Gateway) EgressIPs() []string { return nil }
+func (g *Gateway) EgressIPs() []string {
+	gen := g.current.Load()
+	if gen == nil {
+		return nil
+	}
+	return gen.settings.Egress.AdvertisedIPs()
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// registry holds every webhook that the store has a record of, decrypted once
+// for all generations. It is small per webhook: what follows from the settings
+// is in the generations, and receivers are made when they are needed.
+type registry struct {
+	mu       sync.RWMutex
+	byID     map[string]*held
+	projects map[string][]string // ids of the webhooks of the API, ascending
+	coming   map[string]int      // by project: webhooks that are being created
+	damaged  map[string]bool     // ids of records that cannot be read
+}
+
+// held is a webhook as its record says, immutable. Of a static one it has the
+// state only: the rest is in the configuration.
+type held struct {
+	sub      *webhook.Subscription
+	revision uint64 // counts the changes of the webhook
+	version  uint64 // of the record, which is also written to seal it anew
+}
+
+// etag returns Webhook.Version for a webhook of the API.
+func (h *held) etag() string { return strconv.FormatUint(h.revision, 36) }
+
+func newRegistry() *registry {
+	return &registry{
+		byID:     make(map[string]*held),
+		projects: make(map[string][]string),
+		coming:   make(map[string]int),
+		damaged:  make(map[string]bool),
+	}
+}
+
+// get returns the webhook with the id, or nil.
+func (r *registry) get(webhookID string) *held {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byID[webhookID]
+}
+
+// api returns the subscription of a webhook of the API, or nil.
+func (r *registry) api(webhookID string) *webhook.Subscription {
+	if h := r.get(webhookID); h != nil && !h.sub.Static {
+		return h.sub
+	}
+	return nil
+}
+
+// unreadable says whether there is a record with the id that cannot be read.
+func (r *registry) unreadable(webhookID string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.damaged[webhookID]
+}
+
+// spoil notes that the record with the id cannot be read.
+func (r *registry) spoil(webhookID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.damaged[webhookID] = true
+}
+
+// put adds a webhook, or replaces it. Ids mostly come in ascending order, which
+// makes it cheap.
+func (r *registry) put(h *held) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	id := h.sub.ID
+	if r.byID[id] == nil && !h.sub.Static {
+		ids := r.projects[h.sub.ProjectID]
+		at, _ := slices.BinarySearch(ids, id)
+		r.projects[h.sub.ProjectID] = slices.Insert(ids, at, id)
+	}
+	r.byID[id] = h
+	delete(r.damaged, id)
+}
+
+// remove takes a webhook of the API out.
+func (r *registry) remove(webhookID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.damaged, webhookID)
+	h := r.byID[webhookID]
+	if h == nil {
+		return
+	}
+	delete(r.byID, webhookID)
+	ids := r.projects[h.sub.ProjectID]
+	at, found := slices.BinarySearch(ids, webhookID)
+	switch {
+	case !found:
+	case len(ids) == 1:
+		delete(r.projects, h.sub.ProjectID)
+	default:
+		r.projects[h.sub.ProjectID] = slices.Delete(ids, at, at+1)
+	}
+}
+
+// page returns up to limit ids of the webhooks of the API that a project has,
+// ascending, that follow after.
+func (r *registry) page(projectID, after string, limit int) []string {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	ids := r.projects[projectID]
+	at, found := slices.BinarySearch(ids, after)
+	if found {
+		at++
+	}
+	return slices.Clone(ids[at:min(at+limit, len(ids))])
+}
+
+// reserve makes room for a webhook that is about to be created, unless the
+// project has as many as it may. release gives the room back when the webhook
+// is there, or was not created.
+func (r *registry) reserve(projectID string, limit int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.projects[projectID])+r.coming[projectID] >= limit {
+		return false
+	}
+	r.coming[projectID]++
+	return true
+}
+
+func (r *registry) release(projectID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.coming[projectID]--; r.coming[projectID] == 0 {
+		delete(r.coming, projectID)
+	}
+}
+
+// each calls fn for every webhook of the API. fn must not call the registry.
+func (r *registry) each(fn func(*held)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, h := range r.byID {
+		if !h.sub.Static {
+			fn(h)
+		}
+	}
+}
+
+// counts returns how many webhooks each project has, the static ones of past
+// configurations included.
+func (r *registry) counts() map[string]int {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	counts := make(map[string]int)
+	for _, h := range r.byID {
+		counts[h.sub.ProjectID]++
+	}
+	return counts
+}
