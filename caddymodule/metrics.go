@@ -109,11 +109,12 @@ func (m *meter) Settled(r dispatch.Report) {
 	}
 }
 
-// Gone, NotMade and ClaimLost implement dispatch.Observer. What they tell is in
-// the log.
+// Gone, NotMade, ClaimLost and Tripped implement dispatch.Observer. What they
+// tell is in the log.
 func (m *meter) Gone(string)                      {}
 func (m *meter) NotMade(string, *webhook.Attempt) {}
 func (m *meter) ClaimLost(string)                 {}
+func (m *meter) Tripped(string, bool)             {}
 
 // storeCommitted counts a commit of the store.
 func (m *meter) storeCommitted(took time.Duration, records int) {

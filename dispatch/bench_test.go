@@ -220,6 +220,8 @@ func (s *benchStore) Finish(context.Context, queue.Claim, queue.Result) error {
 	return nil
 }
 
+func (s *benchStore) Backlog(string) int { return 0 }
+
 func (s *benchStore) Release(context.Context, queue.Claim, time.Time) error { return nil }
 
 // BenchmarkSend measures one attempt: "alone" without a network, "loopback"

@@ -14,6 +14,7 @@ import (
 // handle brings one delivery to an outcome and has it recorded. The worker
 // token is still held when it returns.
 func (d *Dispatcher) handle(j *job) {
+	d.begin(j) // before the receiver is asked for
 	defer func() {
 		if p := recover(); p != nil {
 			d.logPanic("handling a delivery panicked", j.lane.webhookID, p)
@@ -21,29 +22,45 @@ func (d *Dispatcher) handle(j *job) {
 				d.lapse(j)
 			}
 		}
+		d.end(j)
 	}()
-	if j.trigger != "" {
-		d.attemptOnce(j)
-		return
+
+	claimedFor := j.state
+	j.receiver, j.state = d.resolve(j.lane.webhookID)
+	switch {
+	case d.closed.Load():
+		d.release(j, j.claimed.Delivery.NextAttemptAt)
+	case j.trigger != "":
+		d.handleOnce(j)
+	case j.state == Active && claimedFor == Active && d.timeLeft(j) > 0:
+		d.attempt(j)
+	default:
+		d.end(j)
+		d.withhold(j)
 	}
+}
+
+// withhold ends a delivery that must not be sent, or gives it back. What was
+// claimed ahead of its time, or against a pause, comes back when it is due.
+func (d *Dispatcher) withhold(j *job) {
 	delivery := &j.claimed.Delivery
 	ends := func(status webhook.Status, reason string) {
 		d.settle(j, queue.Result{Status: status, Step: delivery.Step, Reason: reason, At: d.clock.wallTime()})
 	}
+	expired := d.timeLeft(j) <= 0
 	switch {
-	case d.closed.Load():
-		d.release(j, delivery.NextAttemptAt)
 	case j.state == Unknown:
 		ends(webhook.Cancelled, "")
 	case j.state == Disabled:
 		ends(webhook.Skipped, disabledReason(j.receiver))
-	case d.timeLeft(j) <= 0:
+	case expired && j.state == Parked:
+		ends(webhook.Cancelled, reasonExpired)
+		d.sweepOn(j.lane)
+	case expired:
 		ends(webhook.Failed, reasonExpired)
 		d.sweepOn(j.lane)
-	case j.state == Held:
-		d.release(j, delivery.NextAttemptAt)
 	default:
-		d.attempt(j)
+		d.release(j, delivery.NextAttemptAt)
 	}
 }
 
@@ -91,8 +108,8 @@ func (d *Dispatcher) sweepOn(l *lane) {
 	d.mu.Unlock()
 }
 
-// attempt sends a delivery and obeys the verdict. A test event, which the
-// gateway sends by itself, is only seen here after a crash; it is not retried.
+// attempt sends a delivery and obeys the verdict. A test event, which the gateway
+// sends by itself, is never retried.
 func (d *Dispatcher) attempt(j *job) {
 	delivery, schedule, trigger := &j.claimed.Delivery, j.receiver.Schedule, webhook.BySchedule
 	switch {
@@ -102,6 +119,7 @@ func (d *Dispatcher) attempt(j *job) {
 		trigger = webhook.ByReplay
 	}
 	a, verdict := d.sender.Send(j.ctx, j.receiver, j.claimed.Event, delivery, delivery.Attempts+1, trigger)
+	d.end(j)
 	if verdict.Decision == NotMade {
 		d.notMade(j, &a, verdict.Cause)
 		return
@@ -124,22 +142,37 @@ func (d *Dispatcher) attempt(j *job) {
 			r.Status, r.NextAttemptAt = webhook.Pending, earliest(next, d.expireAt(j, now))
 		}
 	}
-	d.vacate(j, a.Outcome)
+	d.vacate(j, &a)
 	d.settle(j, r)
 }
 
 // vacate gives the lane its slot back as soon as the receiver is done. The worker
 // token stays until the outcome is on disk, so that the outcomes that a kill can
 // lose are at most as many as there are workers.
-func (d *Dispatcher) vacate(j *job, o webhook.Outcome) {
+func (d *Dispatcher) vacate(j *job, a *webhook.Attempt) {
+	backlog := 0
+	answer := answerOf(a)
+	if answer == dead {
+		backlog = d.store.Backlog(j.lane.webhookID)
+	}
 	now := d.clock.now()
+	switched := d.vacateAt(j, a, answer, backlog, now)
+	if switched {
+		d.tripped(j.lane.webhookID, answer == dead)
+	}
+}
+
+func (d *Dispatcher) vacateAt(j *job, a *webhook.Attempt, answer answer, backlog int, now time.Time) (switched bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	l := j.lane
 	j.answered = true
-	j.lane.answered++
-	j.lane.hangs = o == webhook.Timeout
-	d.arrange(j.lane, now)
+	l.answered++
+	l.hangs = a.Outcome == webhook.Timeout
+	switched = l.breaker.note(answer, backlog, now)
+	d.arrange(l, now)
 	d.staff()
+	return switched
 }
 
 func earliest(a, b time.Time) time.Time {
@@ -153,7 +186,7 @@ func earliest(a, b time.Time) time.Time {
 // cause may be nil.
 func (d *Dispatcher) notMade(j *job, a *webhook.Attempt, cause error) {
 	d.observer.NotMade(j.lane.webhookID, a)
-	if j.ctx.Err() != nil {
+	if j.ctx.Err() != nil { // cut short
 		d.release(j, j.claimed.Delivery.NextAttemptAt)
 		return
 	}

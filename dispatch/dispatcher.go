@@ -19,6 +19,7 @@ type Store interface {
 	Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claimed, time.Time, error)
 	Finish(ctx context.Context, c queue.Claim, r queue.Result) error
 	Release(ctx context.Context, c queue.Claim, due time.Time) error
+	Backlog(webhookID string) int
 	Watch(fn func(webhookID string, due time.Time)) error
 }
 
@@ -217,7 +218,8 @@ func (d *Dispatcher) SetWorkers(n int) {
 
 // Refresh makes the Dispatcher look at a webhook that has changed. Attempts
 // resolve their receiver anyway; it is needed where none would be made: the
-// webhook was resumed, disabled or deleted, or its limits have changed.
+// webhook was resumed or disabled, or its limits have changed. For one that was
+// deleted see Forget.
 func (d *Dispatcher) Refresh(webhookID string) {
 	defer d.guard("a refresh")
 	now := d.clock.now()
@@ -244,6 +246,7 @@ func (d *Dispatcher) RefreshAll() {
 func (d *Dispatcher) refresh(l *lane, now time.Time) {
 	l.look = true
 	l.pausedUntil = time.Time{}
+	l.breaker.probeAt = time.Time{} // what was changed may help
 	d.arrange(l, now)
 }
 

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -11,8 +12,8 @@ import (
 )
 
 // lane is what the Dispatcher knows of one webhook. It holds counts and times,
-// never deliveries, so the backlog does not weigh on it. All fields belong to
-// Dispatcher.mu.
+// never deliveries, so the backlog does not weigh on it. All fields but the
+// atomic ones belong to Dispatcher.mu.
 type lane struct {
 	webhookID string
 	project   *project // nil until the first turn
@@ -51,6 +52,14 @@ type lane struct {
 	limiter *rate.Limiter // nil: no rate limit
 	rate    webhook.Rate  // what limiter is set to
 
+	// sending counts attempts that have begun, from before they asked for the
+	// present receiver. Forget waits for it to be 0 and is told by quiet.
+	sending    atomic.Int32
+	forgetting atomic.Bool
+	quiet      chan struct{} // nil unless forgetting
+
+	breaker breaker
+
 	// faults counts failures of the gateway itself (not of the receiver) since
 	// an attempt was last made; pausedUntil keeps the lane back after one.
 	faults      int
@@ -86,8 +95,11 @@ func (l *lane) pending() bool { return !l.due.IsZero() || !l.lapse.IsZero() }
 
 // adopt takes over what the receiver says now.
 func (l *lane) adopt(r *Receiver, state State, now time.Time) {
-	if state == Held && (l.look || l.state != Held) {
+	if state.held() && (l.look || !l.state.held()) {
 		l.sweepAt = now.Add(sweepEvery)
+	}
+	if state == Disabled || state == Unknown {
+		l.breaker = breaker{} // who enables it again wants to know at once
 	}
 	l.look = false
 	l.state = state
@@ -115,7 +127,7 @@ func (l *lane) slots() int {
 	switch {
 	case l.faults > 0:
 		return 1 - l.inflight
-	case l.hangs:
+	case l.hangs, l.state == Active && l.breaker.open:
 		return 1 - (l.inflight - l.answered)
 	default:
 		return l.concurrency - (l.inflight - l.answered)
@@ -127,7 +139,7 @@ func (l *lane) most(now time.Time) int {
 	switch l.state {
 	case Active:
 		return min(l.slots(), l.allowance(now))
-	case Held:
+	case Held, Parked:
 		return min(l.slots(), 2) // the oldest first attempt and the oldest retry
 	case Disabled, Unknown:
 	}
@@ -150,8 +162,8 @@ func (l *lane) next(now time.Time) (time.Time, bool) {
 	at := latest(now, l.pausedUntil)
 	switch l.state {
 	case Active:
-		at = latest(l.dueAt(now), l.pausedUntil, l.rateAllows(now))
-	case Held:
+		at = latest(l.dueAt(now), l.pausedUntil, l.rateAllows(now), l.breaker.probeAt)
+	case Held, Parked:
 		at = latest(now, l.pausedUntil, l.sweepAt)
 	case Disabled, Unknown:
 		if l.due.IsZero() {
@@ -197,7 +209,7 @@ func (l *lane) claimTime(now time.Time) time.Time {
 		if l.drawn(now).After(now) {
 			return now
 		}
-	case Held:
+	case Held, Parked:
 		return now
 	case Disabled, Unknown:
 	}

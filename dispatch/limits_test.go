@@ -227,6 +227,42 @@ func TestRateLimitSurvivesIdleTimeReloadAndClockJump(t *testing.T) {
 	})
 }
 
+func TestAnotherRateTakesOverWhatWasUsedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(200))
+		limit := func(n int, per time.Duration) {
+			w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Rate = webhook.Rate{N: n, Per: per} })
+			w.d.RefreshAll()
+		}
+		limit(1, time.Minute)
+		w.start()
+		defer w.stop()
+		w.publish("wh_1", 4)
+		synctest.Wait()
+		for range 20 { // reloads give nothing for free
+			limit(2, time.Minute)
+			limit(1, time.Minute)
+		}
+		synctest.Wait()
+		if n := tr.count(); n != 1 {
+			t.Errorf("%d attempts after reloads with other rates, want 1", n)
+		}
+		time.Sleep(30 * time.Second)
+		limit(1, time.Second)
+		time.Sleep(499 * time.Millisecond)
+		synctest.Wait()
+		if n := tr.count(); n != 1 {
+			t.Errorf("%d attempts, want 1: half of the allowance is missing", n)
+		}
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		if n := tr.count(); n != 2 {
+			t.Errorf("%d attempts, want 2", n)
+		}
+	})
+}
+
 func TestWhatHasNoWorkIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -201,6 +201,13 @@ func (s *memStore) Release(_ context.Context, c queue.Claim, due time.Time) erro
 	return nil
 }
 
+func (s *memStore) Backlog(webhookID string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.hook(webhookID)
+	return len(h.queues[0]) + len(h.queues[1]) + len(h.claimed)
+}
+
 // steal ends the claim of a delivery, as another process would that took it
 // for expired.
 func (s *memStore) steal(id string) {
@@ -275,3 +282,5 @@ func (h *dueHeap) Pop() any {
 	*h = old[:len(old)-1]
 	return d
 }
+
+func (h *dueHeap) remove(i int) { heap.Remove(h, i) }

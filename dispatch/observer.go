@@ -25,6 +25,10 @@ type Observer interface {
 	// ClaimLost is told of an outcome that was not recorded because its claim
 	// had ended. The delivery is sent again.
 	ClaimLost(webhookID string)
+
+	// Tripped is told when the deliveries of a webhook begin to wait because
+	// its receiver seems to be dead (open), and when it answers again.
+	Tripped(webhookID string, open bool)
 }
 
 // Report is one outcome that was recorded.
@@ -51,3 +55,4 @@ func (nobody) Settled(Report)                   {}
 func (nobody) Gone(string)                      {}
 func (nobody) NotMade(string, *webhook.Attempt) {}
 func (nobody) ClaimLost(string)                 {}
+func (nobody) Tripped(string, bool)             {}

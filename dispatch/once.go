@@ -45,7 +45,7 @@ func (d *Dispatcher) Once(c queue.Claimed, trigger webhook.Trigger) error {
 }
 
 func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
-	j := job{claimed: &c, trigger: trigger, state: Active}
+	j := job{claimed: &c, trigger: trigger}
 	var state State
 	if j.receiver, state = d.resolve(c.Claim.WebhookID); j.receiver == nil || state == Unknown {
 		return ErrNoReceiver
@@ -89,10 +89,15 @@ func (d *Dispatcher) workOnce(j *job) {
 	d.staff()
 }
 
-// attemptOnce is attempt for Once.
-func (d *Dispatcher) attemptOnce(j *job) {
+// handleOnce is what handle does with an attempt by hand.
+func (d *Dispatcher) handleOnce(j *job) {
 	before := &j.claimed.Delivery
+	if j.receiver == nil || j.state == Unknown {
+		d.release(j, before.NextAttemptAt)
+		return
+	}
 	a, verdict := d.sender.Send(j.ctx, j.receiver, j.claimed.Event, before, before.Attempts+1, j.trigger)
+	d.end(j)
 	if verdict.Decision == NotMade {
 		d.notMade(j, &a, verdict.Cause)
 		return
@@ -109,6 +114,6 @@ func (d *Dispatcher) attemptOnce(j *job) {
 	case Gone:
 		d.observer.Gone(j.lane.webhookID)
 	}
-	d.vacate(j, a.Outcome)
+	d.vacate(j, &a)
 	d.settle(j, r)
 }

@@ -19,8 +19,7 @@ type State int
 
 const (
 	// Held: nothing is claimed. What falls due goes out when the webhook is
-	// Active again. A webhook is held while it is paused, and while a static
-	// one is missing from the configuration.
+	// Active again. A webhook is held while it is paused.
 	Held State = iota
 
 	// Active: what falls due is sent.
@@ -33,10 +32,16 @@ const (
 	// Unknown: there is no such webhook. Its pending deliveries end as
 	// Cancelled, due or not.
 	Unknown
+
+	// Parked is Held, but what gets too old meanwhile ends as Cancelled. A
+	// static webhook is parked while it is missing from the configuration.
+	Parked
 )
 
-// Receivers resolves webhooks. It is asked before each claim, so that a change
-// holds from the next attempt on.
+func (s State) held() bool { return s == Held || s == Parked }
+
+// Receivers resolves webhooks. It is asked before each claim, and again right
+// before each attempt, so that a change holds from the next attempt on.
 //
 // Receiver must be quick and safe for concurrent use. The Receiver may be nil
 // unless the state is Active; with Disabled it brings the reason. All webhooks

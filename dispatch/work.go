@@ -23,6 +23,7 @@ type job struct {
 	state    State
 	claimed  *queue.Claimed
 	trigger  webhook.Trigger // of an attempt by hand; empty: the Dispatcher claimed it
+	sending  bool            // it counts in lane.sending
 	made     bool            // an attempt was made
 	answered bool            // the lane has its slot back
 	ended    bool            // the claim was, by an outcome or a release

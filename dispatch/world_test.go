@@ -284,6 +284,7 @@ type seen struct {
 	gone    []string
 	notMade []time.Time
 	lost    int
+	trips   []bool
 	hook    func(what string) // called for each call, when set
 }
 
@@ -302,6 +303,10 @@ func (s *seen) Settled(r dispatch.Report) {
 }
 func (s *seen) Gone(id string)   { s.note("gone", func() { s.gone = append(s.gone, id) }) }
 func (s *seen) ClaimLost(string) { s.note("lost", func() { s.lost++ }) }
+
+func (s *seen) Tripped(_ string, open bool) {
+	s.note("tripped", func() { s.trips = append(s.trips, open) })
+}
 
 func (s *seen) NotMade(string, *webhook.Attempt) {
 	s.note("not made", func() { s.notMade = append(s.notMade, time.Now()) })
