@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -163,7 +166,7 @@ func (op *operation[B]) describe(o *huma.OpenAPI) {
 		doc.Responses[strconv.Itoa(op.also.status)] = &same
 	}
 	if op.response != nil {
-		success.Content["application/json"].Example = op.response
+		success.Content["application/json"].Example = asAnswered(op.response)
 	}
 	if !op.takesBody() {
 		return
@@ -173,6 +176,15 @@ func (op *operation[B]) describe(o *huma.OpenAPI) {
 	for _, t := range mediaTypes {
 		doc.RequestBody.Content[t] = media
 	}
+}
+
+// asAnswered encodes an example as answers are, not as the document is.
+func asAnswered(v any) json.RawMessage {
+	var b bytes.Buffer
+	if err := jsonFormat.Marshal(&b, v); err != nil {
+		panic(fmt.Sprintf("api: example of %T: %v", v, err))
+	}
+	return b.Bytes()
 }
 
 func operationOf(item *huma.PathItem, method string) *huma.Operation {

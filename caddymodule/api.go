@@ -1,0 +1,78 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/api"
+	"github.com/tengineai/webhook-gateway/gateway"
+)
+
+// apiLife is the part of an API that is not configuration.
+type apiLife struct {
+	logger *zap.Logger
+	api    *api.API
+}
+
+// Provision finds the app and builds the routes.
+func (h *API) Provision(ctx caddy.Context) error {
+	found, err := ctx.AppIfConfigured(appName)
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("webhook_api needs the webhook_gateway global option: add a webhook_gateway block at the top of the Caddyfile")
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", appName, err)
+	}
+	app := found.(*App)
+	h.setDefaults()
+	h.life.logger = ctx.Logger()
+	h.life.api, err = api.New(api.Options{
+		Prefix:   strings.TrimSuffix(h.PathPrefix, "/"),
+		Gateway:  app.gateway,
+		Identify: h.identify,
+		Logger:   h.life.logger,
+	})
+	return err
+}
+
+// ServeHTTP answers requests for the paths of the API; the next handler gets
+// the others.
+func (h *API) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	handler := h.life.api.Route(r)
+	if handler == nil {
+		return next.ServeHTTP(w, r)
+	}
+	handler.ServeHTTP(w, r)
+	return nil
+}
+
+// identify returns the key of a request's client.
+func (h *API) identify(gw *gateway.Gateway, r *http.Request) (*gateway.Key, error) {
+	if h.ProjectsFrom == "" {
+		return gw.AuthenticateFrom(clientAddr(r), bearerToken(r.Header))
+	}
+	key, err := keyInFront(r, h.ProjectsFrom, h.ScopesFrom)
+	if err != nil {
+		h.life.logger.Debug("client was not identified", zap.Error(err))
+	}
+	return key, err
+}
+
+// keyInFront returns the key of a client whom something in front of the handler
+// has authenticated, from the placeholders that tell its projects and scopes.
+func keyInFront(r *http.Request, projectsFrom, scopesFrom string) (*gateway.Key, error) {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	return gateway.KeyFrom(projectsFrom, repl.ReplaceAll(projectsFrom, ""), repl.ReplaceAll(scopesFrom, ""))
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*API)(nil)
+	_ caddyhttp.MiddlewareHandler = (*API)(nil)
+)
