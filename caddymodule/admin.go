@@ -3,12 +3,17 @@ package caddymodule
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -19,9 +24,15 @@ func init() {
 
 // Admin adds the gateway's routes to Caddy's admin API, for operators:
 //
-//   - GET /webhook_gateway/status: the state of the gateway as JSON.
+//   - GET /webhook_gateway/status: the state of the gateway.
+//   - GET, POST /webhook_gateway/keys: lists API keys, creates one.
+//   - DELETE /webhook_gateway/keys/{name}: revokes an API key.
+//   - POST /webhook_gateway/events: takes events as webhook_ingest does, without
+//     an API key.
 //
-// Every Caddy with this module in it has these routes.
+// Answers are JSON, errors problem documents. The commands "caddy webhook
+// status", "key" and "send" use these routes. Who reaches the admin API can do
+// anything with this Caddy, so they ask for no key. Every Caddy with this module in it has these routes.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -34,30 +45,72 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 
 // Routes implements caddy.AdminRouter.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{{
-		Pattern: "/webhook_gateway/status",
-		Handler: caddy.AdminHandlerFunc(a.status),
-	}}
+	return []caddy.AdminRoute{
+		adminRoute("/webhook_gateway/status", adminMethods{http.MethodGet: a.status}),
+		adminRoute("/webhook_gateway/keys", adminMethods{http.MethodGet: a.keys, http.MethodPost: a.createKey}),
+		adminRoute("/webhook_gateway/keys/{name}", adminMethods{http.MethodDelete: a.revokeKey}),
+		adminRoute("/webhook_gateway/events", adminMethods{http.MethodPost: a.events}),
+	}
 }
 
-// gateway returns the gateway of the configuration in force. It is looked up
-// for each request, because the routes are not tied to a configuration: Caddy
+// adminMethods are the methods of a route and what serves them.
+type adminMethods map[string]func(http.ResponseWriter, *http.Request, *gateway.Gateway) error
+
+// adminRoute makes a route that answers every error with a problem document.
+func adminRoute(pattern string, methods adminMethods) caddy.AdminRoute {
+	serve := func(w http.ResponseWriter, r *http.Request) error {
+		handler, ok := methods[r.Method]
+		if !ok {
+			e := problem.New(problem.MethodNotAllowed, "The route has no such method.")
+			e.Allow = slices.Sorted(maps.Keys(methods))
+			return e
+		}
+		gw, err := activeGateway()
+		if err != nil {
+			return err
+		}
+		return handler(w, r, gw)
+	}
+	return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if err := serve(w, r); err != nil {
+			if problem.From(err).Code == problem.Internal {
+				caddy.Log().Named("admin.api.webhook_gateway").Error("request failed", zap.String("path", pattern), zap.Error(err))
+			}
+			problem.Write(w, err)
+		}
+		return nil
+	})}
+}
+
+// adminAnswer answers with JSON. It may hold a secret: nobody keeps a copy.
+func adminAnswer(w http.ResponseWriter, status int, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode answer: %w", err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	respond(w, status, append(text, '\n'))
+	return nil
+}
+
+// activeGateway returns the gateway of the configuration in force. It is looked
+// up for each request, because the routes are not tied to a configuration: Caddy
 // goes on with the admin server of one that it refused to start.
-func (*Admin) gateway() (*gateway.Gateway, error) {
+func activeGateway() (*gateway.Gateway, error) {
 	active := caddy.ActiveContext()
 	if active.Context == nil {
-		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the server is starting or stopping")}
+		return nil, notReady("The server is starting or stopping.")
 	}
 	app, err := active.AppIfConfigured(appName)
 	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("the configuration has no webhook_gateway")}
+		return nil, problem.New(problem.NotFound, "The configuration of this Caddy has no webhook_gateway.")
 	}
 	if err != nil {
 		return nil, err
 	}
 	gw := app.(*App).life.serving.Load()
 	if gw == nil || gw.Closing() {
-		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the gateway is stopping")}
+		return nil, notReady("The gateway is stopping.")
 	}
 	return gw, nil
 }
@@ -85,17 +138,8 @@ type Status struct {
 	LostCommits uint64 `json:"lost_commits"`
 }
 
-func (a *Admin) status(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("use GET")}
-	}
-	gw, err := a.gateway()
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(statusOf(gw.Stats(), gw.SendingErr()))
+func (*Admin) status(w http.ResponseWriter, _ *http.Request, gw *gateway.Gateway) error {
+	return adminAnswer(w, http.StatusOK, statusOf(gw.Stats(), gw.SendingErr()))
 }
 
 func statusOf(s queue.Stats, sending error) Status {

@@ -13,7 +13,14 @@ func init() {
 		Long: `
 Commands for the webhook gateway: tools to try it with and to run it.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.AddCommand(newListenCommand(), newDemoCommand())
+			cmd.AddCommand(
+				newDemoCommand(),
+				newListenCommand(),
+				newSendCommand(),
+				newStatusCommand(),
+				newVerifyCommand(),
+				newKeyCommand(),
+			)
 		},
 	})
 }

@@ -64,6 +64,12 @@ func (h *Ingest) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return h.take(w, r, gw, key)
+}
+
+// take publishes the events of a request for those who have the key, or for
+// everybody if it is nil.
+func (h *Ingest) take(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, key *gateway.Key) error {
 	if _, loop := r.Header["X-Tengine-Delivery"]; loop {
 		return problem.New(problem.Loop, "The request is a delivery of a webhook gateway. Point the webhook at a receiver instead of at this endpoint.")
 	}
@@ -95,12 +101,12 @@ func (h *Ingest) authorize(gw *gateway.Gateway, r *http.Request) (*gateway.Key, 
 	if h.AuthOff {
 		return nil, nil
 	}
-	key, err := gw.Authenticate(bearerToken(r.Header))
+	key, err := gw.AuthenticateFrom(clientAddr(r), bearerToken(r.Header))
 	if err != nil {
 		return nil, err
 	}
-	if !key.Has(gateway.ScopeIngest) {
-		return nil, problem.New(problem.ScopeMissing, `Use an API key with the scope "ingest".`)
+	if err := gateway.RequireScope(key, gateway.ScopeIngest); err != nil {
+		return nil, err
 	}
 	return key, nil
 }

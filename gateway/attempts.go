@@ -70,7 +70,7 @@ func (f *FailedAttempts) AllowAttempt(client netip.Addr) error {
 	client = clientOf(client)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	wait := f.spent[client].Sub(f.now()) - (MaxFailures-1)*FailureInterval
+	wait := f.spent[client].Add(-(MaxFailures - 1) * FailureInterval).Sub(f.now())
 	if wait <= 0 {
 		return nil
 	}
