@@ -2,7 +2,6 @@ package badgerstore_test
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -108,37 +107,8 @@ func tables(t testing.TB, dir string) listing {
 // copyFile copies what is not zero of a file; write-ahead logs are mostly hole.
 func copyFile(t testing.TB, to, from string) {
 	t.Helper()
-	in, err := os.Open(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return // Badger has just replaced it
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	buf, zeros := make([]byte, 64<<10), strings.Repeat("\x00", 64<<10)
-	var at int64
-	for {
-		n, err := in.Read(buf)
-		if n > 0 && string(buf[:n]) != zeros[:n] {
-			if _, err := out.WriteAt(buf[:n], at); err != nil {
-				t.Fatal(err)
-			}
-		}
-		at += int64(n)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := out.Truncate(at); err != nil {
+	err := badgerstore.CopySparse(to, from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // Badger may just have replaced it
 		t.Fatal(err)
 	}
 }

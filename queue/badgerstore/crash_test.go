@@ -30,6 +30,7 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		publishForEver(t, dir)
 		return
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	child := exec.Command(os.Args[0], "-test.run=^TestKillLosesNothingAcknowledged$")
 	child.Env = append(os.Environ(), childDir+"="+dir)
@@ -100,6 +101,7 @@ func TestKillsLeaveCountsRight(t *testing.T) {
 		deliverForEver(t, dir)
 		return
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	for range 4 {
 		child := exec.Command(os.Args[0], "-test.run=^TestKillsLeaveCountsRight$")
@@ -177,6 +179,7 @@ func deliverForEver(t *testing.T, dir string) {
 }
 
 func TestFlippedBitInLogIsReported(t *testing.T) {
+	t.Parallel()
 	live := badgerstore.Options{Dir: t.TempDir()}
 	s := mustOpen(t, live)
 	mustPublish(t, s, 0, 200)
@@ -229,6 +232,7 @@ func flipBit(t *testing.T, dir string, place float64) {
 }
 
 func TestLogsAsideAreBounded(t *testing.T) {
+	t.Parallel()
 	o := &opener{TB: t, options: badgerstore.Options{Dir: t.TempDir()}}
 	var s queue.Store
 	s, err := o.Open()

@@ -113,6 +113,12 @@ func FlipInTargets(s *Store, id string) error {
 	})
 }
 
+// CopySparse copies a file but for its holes.
+func CopySparse(to, from string) error { return copySparse(to, from) }
+
+// ScanPerPage makes pages look at n entries only.
+func ScanPerPage(s *Store, n int) { s.scan = n }
+
 // AwaitWaiting waits until at least n bytes of publications wait.
 func AwaitWaiting(s *Store, n int64) {
 	for s.waiting.used.Load() < n {

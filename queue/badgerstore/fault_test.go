@@ -17,6 +17,7 @@ import (
 )
 
 func TestSecondOpenSaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustOpen(t, badgerstore.Options{Dir: dir})
 	_, err := badgerstore.Open(badgerstore.Options{Dir: dir})
@@ -26,6 +27,7 @@ func TestSecondOpenSaysWhatToDo(t *testing.T) {
 }
 
 func TestDirectoryIsForItsOwner(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	mustOpen(t, badgerstore.Options{Dir: dir})
 	info, err := os.Stat(dir)
@@ -41,6 +43,7 @@ func TestDirectoryIsForItsOwner(t *testing.T) {
 }
 
 func TestFailedCommitMakesStoreUnavailable(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	mustPublish(t, s, 0, 2)
 	c := mustClaim(t, s, start, 2)[0]
@@ -64,6 +67,7 @@ func TestFailedCommitMakesStoreUnavailable(t *testing.T) {
 }
 
 func TestFailedCommitWakesWaitingClaims(t *testing.T) {
+	t.Parallel()
 	var s *badgerstore.Store
 	var armed atomic.Bool
 	s = mustOpen(t, badgerstore.Options{Dir: t.TempDir(), MemoryDeliveries: 1, OnCommit: func(time.Duration, int) {
@@ -87,6 +91,7 @@ func TestFailedCommitWakesWaitingClaims(t *testing.T) {
 }
 
 func TestClockThatWasAheadDelaysNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, badgerstore.Options{Dir: dir})
 	now := time.Now()
@@ -111,6 +116,7 @@ func TestClockThatWasAheadDelaysNothing(t *testing.T) {
 }
 
 func TestEmptyLogIsNoObstacle(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mustClose(t, mustOpen(t, badgerstore.Options{Dir: dir}))
 	if err := os.WriteFile(filepath.Join(dir, "00009.mem"), nil, 0o600); err != nil {
@@ -120,6 +126,7 @@ func TestEmptyLogIsNoObstacle(t *testing.T) {
 }
 
 func TestPanicInCommitterMakesStoreUnavailable(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(time.Duration, int) { panic("test") }})
 	if _, err := s.Publish(background, []queue.Publication{publication(1)}); !errors.Is(err, queue.ErrUnavailable) {
 		t.Errorf("Publish: %v, want ErrUnavailable", err)
@@ -127,6 +134,7 @@ func TestPanicInCommitterMakesStoreUnavailable(t *testing.T) {
 }
 
 func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
+	t.Parallel()
 	var free atomic.Int64
 	o := badgerstore.Options{
 		Dir: t.TempDir(), PublishReserve: 100 << 20, FinishReserve: 50 << 20,
@@ -181,6 +189,7 @@ func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
 }
 
 func TestDamagedDeliveryEndsCorrupt(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		flip     func(*badgerstore.Store, string) error
 		attempts int // that are left of two
@@ -237,6 +246,7 @@ func TestDamagedDeliveryEndsCorrupt(t *testing.T) {
 }
 
 func TestDamagedEventOfTheJournalEndsCorrupt(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, badgerstore.Options{Dir: dir})
 	mustPublish(t, s, 0, 3)
@@ -268,6 +278,7 @@ func TestDamagedEventOfTheJournalEndsCorrupt(t *testing.T) {
 }
 
 func TestUnreadableTargetsAreNotCounted(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, badgerstore.Options{Dir: dir})
 	mustPublish(t, s, 0, 3)
@@ -286,6 +297,7 @@ func TestUnreadableTargetsAreNotCounted(t *testing.T) {
 }
 
 func TestDamagedEventCanBePublishedAgain(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	mustPublish(t, s, 0, 2)
 	old := mustClaim(t, s, start, 2)[0]
@@ -316,6 +328,7 @@ func TestDamagedEventCanBePublishedAgain(t *testing.T) {
 }
 
 func TestDeliveryOfDamagedEventIsNotClaimedByHand(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	mustPublish(t, s, 0, 1)
 	c := mustClaim(t, s, start, 1)[0]
@@ -332,6 +345,7 @@ func TestDeliveryOfDamagedEventIsNotClaimedByHand(t *testing.T) {
 }
 
 func TestDamagedRecordIsNamedAndCanBeReplaced(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	put := func(id, project string) {
 		t.Helper()
@@ -380,6 +394,7 @@ func TestDamagedRecordIsNamedAndCanBeReplaced(t *testing.T) {
 }
 
 func TestTooMuchWaitingIsRefused(t *testing.T) {
+	t.Parallel()
 	var hold sync.Mutex
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1 << 20, OnCommit: func(time.Duration, int) {
 		hold.Lock()
@@ -423,9 +438,10 @@ func TestTooMuchWaitingIsRefused(t *testing.T) {
 // TestPacksStayBelowTheLimitOfATransaction fills packs with many entries and
 // with many bytes.
 func TestPacksStayBelowTheLimitOfATransaction(t *testing.T) {
+	t.Parallel()
 	var packs atomic.Int64
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(time.Duration, int) { packs.Add(1) }})
-	for _, c := range []struct{ events, size, packs int }{{20_000, 10, 2}, {100, 256 << 10, 5}} {
+	for _, c := range []struct{ events, size, packs int }{{12_500, 10, 2}, {40, 256 << 10, 3}} {
 		pubs := make([]queue.Publication, c.events)
 		for i := range pubs {
 			pubs[i] = publication(c.size + i)
@@ -445,6 +461,7 @@ func TestPacksStayBelowTheLimitOfATransaction(t *testing.T) {
 }
 
 func TestRecordTooLargeIsRefusedAlone(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	big := publication(1)
 	big.Event.Body = make([]byte, 1<<20)
@@ -456,6 +473,7 @@ func TestRecordTooLargeIsRefusedAlone(t *testing.T) {
 }
 
 func TestLeftoverOfTheDueIndexIsNotSent(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, badgerstore.Options{Dir: dir})
 	mustPublish(t, s, 0, 1)
@@ -476,6 +494,7 @@ func TestLeftoverOfTheDueIndexIsNotSent(t *testing.T) {
 }
 
 func TestDeliveredAtFirstTryWritesOneEntry(t *testing.T) {
+	t.Parallel()
 	var entries atomic.Int64
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), OnCommit: func(_ time.Duration, n int) { entries.Store(int64(n)) }})
 	mustPublish(t, s, 0, 2)
@@ -490,6 +509,7 @@ func TestDeliveredAtFirstTryWritesOneEntry(t *testing.T) {
 }
 
 func TestValueLogStaysEmpty(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := mustOpen(t, badgerstore.Options{Dir: dir})
 	big := publication(0)
@@ -523,6 +543,7 @@ func TestValueLogStaysEmpty(t *testing.T) {
 }
 
 func TestRetiredSpaceComesBack(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	const rounds, events, size = 10, 200, 64 << 10
 	var left int64

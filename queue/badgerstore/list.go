@@ -96,7 +96,7 @@ func (ls *listing) recall() {
 		if !ls.wanted(item.key) {
 			return
 		}
-		if len(ls.memory) > ls.limit || looked == scanPerPage {
+		if len(ls.memory) > ls.limit || looked == ls.store.scan {
 			ls.floor = &deliveryKey{}
 			*ls.floor = item.key
 			return
@@ -172,7 +172,7 @@ func (ls *listing) showMemory(txn *badger.Txn, down *deliveryKey) error {
 
 // look says whether another delivery is looked at; if not the page ends here.
 func (ls *listing) look(k deliveryKey) bool {
-	if len(ls.page.Deliveries) < ls.limit && ls.scanned < scanPerPage {
+	if len(ls.page.Deliveries) < ls.limit && ls.scanned < ls.store.scan {
 		ls.scanned++
 		ls.last = k
 		return true

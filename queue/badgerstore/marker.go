@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// Files of ours beside Badger's.
+// Files in the directory, beside Badger's tables and logs.
 const (
+	manifestFile = "MANIFEST" // Badger's own: exists from the first start on
+
 	cleanFile = "CLEAN"     // exists while the store is closed, if it was closed in order
 	highFile  = "HIGHWATER" // the newest pack, as of about a second ago
 	asideDir  = "unclean-"  // and a time: write-ahead logs as a crash left them
@@ -76,7 +78,7 @@ func syncDir(dir string) error {
 // wasUnclean says whether the directory holds a store that was not closed in
 // order, and removes the mark of one that was.
 func wasUnclean(dir string) (bool, error) {
-	if _, err := os.Stat(filepath.Join(dir, "MANIFEST")); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, manifestFile)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	err := os.Remove(filepath.Join(dir, cleanFile))
@@ -158,7 +160,8 @@ func copySparse(to, from string) (err error) {
 	zeros := make([]byte, len(buf))
 	var at int64
 	for {
-		n, readErr := io.ReadFull(in, buf)
+		at = nextData(in, at)
+		n, readErr := io.ReadFull(io.NewSectionReader(in, at, int64(len(buf))), buf)
 		if !bytes.Equal(buf[:n], zeros[:n]) {
 			if _, err := out.WriteAt(buf[:n], at); err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,6 +30,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{
 		opts:    o,
 		log:     o.Logger,
+		scan:    scanPerPage,
 		lanes:   make(map[string]*lane),
 		numbers: make(map[uint32]*lane),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
@@ -89,6 +91,9 @@ func (s *Store) open() error {
 // version in the deepest level. It stays there: Badger's Flatten leaves a store
 // alone that has nothing but level 0, however much of that was deleted.
 func openFounded(o badger.Options) (*badger.DB, error) {
+	if _, err := os.Stat(filepath.Join(o.Dir, manifestFile)); errors.Is(err, fs.ErrNotExist) {
+		return layDown(o)
+	}
 	db, err := openBadger(o)
 	if err != nil {
 		return nil, err
@@ -103,7 +108,13 @@ func openFounded(o badger.Options) (*badger.DB, error) {
 	if closeErr := db.Close(); !errors.Is(err, badger.ErrKeyNotFound) || closeErr != nil {
 		return nil, errors.Join(err, closeErr)
 	}
-	if db, err = openBadger(o.WithCompactL0OnClose(true)); err != nil {
+	return layDown(o) // it was interrupted
+}
+
+// layDown lays down the layout's version, and opens the database.
+func layDown(o badger.Options) (*badger.DB, error) {
+	db, err := openBadger(o.WithCompactL0OnClose(true))
+	if err != nil {
 		return nil, err
 	}
 	err = db.Update(func(txn *badger.Txn) error { return txn.Set(layoutKey, []byte{layoutVersion}) })

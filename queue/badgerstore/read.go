@@ -287,7 +287,7 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 		var last eventKey
 		scanned := 0
 		return backwards(txn, projectLead(q.ProjectID), from, func(k eventKey, e entry) (bool, error) {
-			if len(page.Events) >= max(q.Limit, 1) || scanned == scanPerPage {
+			if len(page.Events) >= max(q.Limit, 1) || scanned == s.scan {
 				page.Next = cursor(list, last[:])
 				return false, nil
 			}

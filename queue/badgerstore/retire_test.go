@@ -37,6 +37,7 @@ func deliverToMany(t *testing.T, s *badgerstore.Store, n int) {
 }
 
 func TestInterruptedRetireSendsNothingAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(background)
 	var armed atomic.Bool
@@ -69,6 +70,7 @@ func TestInterruptedRetireSendsNothingAgain(t *testing.T) {
 }
 
 func TestOldDeliveriesDoNotStayInMemory(t *testing.T) {
+	t.Parallel()
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
 	mustPublish(t, s, 0, 3)
 	held := mustClaim(t, s, start, 3)[0]

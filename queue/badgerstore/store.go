@@ -58,6 +58,7 @@ type Store struct {
 	space    space
 	keeper   keeper
 	lost     uint64
+	scan     int          // scanPerPage
 	heavier  atomic.Int64 // requests that wrote more than their weight; none should
 	unknown  bool         // when it was opened there were deliveries that nobody knows of
 
