@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"os"
 	"runtime"
 	"time"
 
@@ -40,14 +41,28 @@ func Live(s *Store) int {
 // MeasureSpace does now what is done every second.
 func MeasureSpace(s *Store) error { return s.space.measure(&s.opts) }
 
-// Flatten merges all levels now, and returns the size of the tables.
-func Flatten(s *Store) (int64, error) {
-	err := s.db.Flatten(1)
-	var size int64
-	for _, t := range s.db.Tables() {
-		size += int64(t.OnDiskSize)
+// TidyUp does now what is done in quiet time.
+func TidyUp(s *Store) {
+	s.flatten()
+	s.tidied()
+}
+
+// DiskUse returns the bytes of a file that are no hole.
+func DiskUse(name string) (sum int64, err error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return 0, err
 	}
-	return size, err
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return 0, err
+	}
+	const block = 4096
+	for at := nextData(f, 0); at < info.Size(); at = nextData(f, at+block) {
+		sum += block
+	}
+	return sum, nil
 }
 
 // FlipInDelivery changes a bit of a delivery's record.
