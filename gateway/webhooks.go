@@ -258,10 +258,10 @@ func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(),
 	if g.Closing() {
 		return nil, nil, unavailable("The gateway is stopping. Send the request again.")
 	}
-	unlock = g.locks.lock(id)
+	release := g.locks.lock(id)
 	defer func() {
 		if err != nil {
-			unlock()
+			release()
 		}
 	}()
 	if _, err := gen.visible(by, id); err != nil {
@@ -276,7 +276,7 @@ func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(),
 			return nil, nil, problem.New(problem.PreconditionFailed, "The webhook was changed meanwhile. Read it again and repeat the change.")
 		}
 	}
-	return g.webhooks.get(id), unlock, nil
+	return g.webhooks.get(id), release, nil
 }
 
 func ofConfiguration() error {
