@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
 
 	"github.com/tengineai/webhook-gateway/api"
 	"github.com/tengineai/webhook-gateway/dispatch"
@@ -51,7 +52,7 @@ type world struct {
 	api      *api.API
 	receiver *httptest.Server
 	status   int // what the receiver answers
-	fell     []string
+	document *openAPI
 }
 
 func newWorld(t *testing.T) *world {
@@ -88,11 +89,12 @@ func newWorld(t *testing.T) *world {
 		Identify: func(g *gateway.Gateway, r *http.Request) (*gateway.Key, error) {
 			return g.Authenticate(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		},
-		Logger: zap.NewNop(),
+		Logger: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.document = newOpenAPI(t, w.api.OpenAPI())
 	return w
 }
 
@@ -114,6 +116,7 @@ func (w *world) settings() *gateway.Settings {
 		MaxPending: 1000, MaxPendingPerWebhook: 1000, MaxWebhooks: 5,
 		Retention: 24 * time.Hour, DrainTimeout: time.Second, UserAgent: "Tengine-Webhooks/1",
 		Egress: out, Engines: map[string]filter.Engine{gateway.DefaultEngine: filter.Expr},
+		SecretsKey: strings.Repeat("k", 44),
 		Keys: []gateway.Key{
 			key("all", allKey, nil, gateway.Scopes...),
 			key("acme", acmeKey, []string{"acme"}, gateway.ScopeRead, gateway.ScopeManage),
@@ -160,7 +163,34 @@ func (w *world) do(method, path, body string, header ...string) reply {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return reply{res, method, path, text}
+	got := reply{res, method, path, text}
+	if err := w.document.check(got); err != nil {
+		w.t.Errorf("%s %s: %d %s is not as documented: %v", method, path, got.StatusCode, text, err)
+	}
+	if bytes.Contains(text, []byte("hush")) {
+		w.t.Errorf("%s %s: the answer repeats a refused or secret value: %s", method, path, text)
+	}
+	if got.StatusCode != 299 && (got.Header.Get("Cache-Control") != "no-store" || got.Header.Get("X-Content-Type-Options") != "nosniff") {
+		w.t.Errorf("%s %s: headers %v", method, path, got.Header)
+	}
+	if got.StatusCode == http.StatusInternalServerError {
+		w.t.Errorf("%s %s %.200s: %d", method, path, body, got.StatusCode)
+	}
+	return got
+}
+
+// publish publishes an event and returns its id.
+func (w *world) publish(event string) string {
+	w.t.Helper()
+	input, err := (&webhook.Intake{Catalogue: webhook.Builtin(), MaxSize: webhook.DefaultMaxSize}).One([]byte(event))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	results, err := w.gw.Publish(w.t.Context(), []webhook.Input{input})
+	if err != nil || results[0].Err != nil {
+		w.t.Fatal(err, results)
+	}
+	return results[0].ID
 }
 
 // want fails the test unless the answer has the status.

@@ -1,0 +1,257 @@
+package api_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tengineai/webhook-gateway/gateway"
+)
+
+const webhooksOfAcme = "/api/v1/projects/acme/webhooks"
+
+// TestCreatedWebhookIsWrittenAsTheContractSays compares a whole answer: members,
+// their order, and what is null.
+func TestCreatedWebhookIsWrittenAsTheContractSays(t *testing.T) {
+	w := newWorld(t)
+	r := w.want(201, w.do("POST", webhooksOfAcme, `{"url":"https://your-app.com/webhook","events":["project.created","api_key.created"],
+		"secret":"your-webhook-secret","headers":{"X-Custom-Header":"custom-value"},"filters":{"project.name":"My Project"}}`))
+	created := r.text(t, "created_at")
+	id := r.text(t, "id")
+	want := `{"id":"` + id + `","project_id":"acme","url":"https://your-app.com/webhook","description":"","events":["project.created","api_key.created"],` +
+		`"filters":{"project.name":"My Project"},"filter":null,"headers":{"X-Custom-Header":"custom-value"},` +
+		`"status":"active","disabled_reason":null,"retry":null,"timeout":null,"rate_limit":null,"concurrency":null,` +
+		`"secrets":[{"hint":"…cret","expires_at":null}],"source":"api","created_at":"` + created + `","updated_at":"` + r.text(t, "updated_at") + "\"}\n"
+	if diff := cmp.Diff(want, string(r.body)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if got, want := r.Header.Get("Location"), "/api/v1/webhooks/"+id; got != want {
+		t.Errorf("Location %q, want %q", got, want)
+	}
+	read := w.want(200, w.do("GET", "/api/v1/webhooks/"+id, ""))
+	if diff := cmp.Diff(string(r.body), string(read.body)); diff != "" {
+		t.Errorf("read again (-created +read)\n%s", diff)
+	}
+	if etag := read.Header.Get("ETag"); etag == "" || etag != r.Header.Get("ETag") {
+		t.Errorf("ETag %q, then %q", r.Header.Get("ETag"), etag)
+	}
+}
+
+func TestGeneratedSecretIsShownOnce(t *testing.T) {
+	w := newWorld(t)
+	r := w.want(201, w.do("POST", webhooksOfAcme, `{"url":"https://example.com/","events":["*"],"secret":null}`))
+	secret := r.text(t, "secret")
+	if !strings.HasPrefix(secret, "whsec_") || len(secret) < 30 {
+		t.Errorf("secret %q", secret)
+	}
+	if read := w.do("GET", "/api/v1/webhooks/"+r.text(t, "id"), ""); strings.Contains(string(read.body), secret) {
+		t.Error("the secret is shown again")
+	}
+	rotated := w.want(200, w.do("POST", "/api/v1/webhooks/"+r.text(t, "id")+"/rotate-secret", `{"overlap":"1h","primary":"previous"}`))
+	if again := rotated.text(t, "secret"); again == "" || again == secret {
+		t.Errorf("the rotation's secret is %q", again)
+	}
+	if n := len(rotated.get(t, "secrets").([]any)); n != 2 {
+		t.Errorf("%d secrets within the overlap, want 2", n)
+	}
+	w.want(409, w.do("POST", "/api/v1/webhooks/"+r.text(t, "id")+"/rotate-secret", `{}`))
+	w.want(200, w.do("POST", "/api/v1/webhooks/"+r.text(t, "id")+"/rotate-secret", `{"force":true,"overlap":"0s"}`))
+}
+
+func TestAllProblemsAreToldAtOnce(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("acme", "")
+	for _, tc := range []struct {
+		name, method, path, body string
+		want                     []string
+	}{
+		{"nothing", "POST", webhooksOfAcme, `{}`, []string{"missing #/url", "missing #/events"}},
+		{"an array", "POST", webhooksOfAcme, `[]`, []string{"wrong_type #"}},
+		{"shape and rules", "POST", webhooksOfAcme, `{"url":"ftp://hush","events":["hush.x","project.*",5],"Secret":"hush","timeout":"1h","retry":["1s","hush",7,"8d"],"rate_limit":"hush","concurrency":0}`, []string{
+			"wrong_type #/events/2", "unknown_member #/Secret", "invalid_value #/retry/1", "wrong_type #/retry/2", "invalid_value #/rate_limit",
+			"invalid_value #/concurrency", "invalid_value #/url", "unknown_type #/events/0", "invalid_value #/retry/3", "invalid_value #/timeout",
+		}},
+		{"duplicates", "POST", webhooksOfAcme, `{"url":"https://example.com","url":"https://hush.example.com","events":["*"],"headers":{"X-A":"hush","x-a":"hush"},"bogus":1}`, []string{
+			"duplicate_member #/url", "unknown_member #/bogus", "duplicate_member #/headers/x-a",
+		}},
+		{"headers", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"headers":{"Host":"hush","X-~/":"hush","X":5}}`, []string{
+			"wrong_type #/headers/X", "reserved #/headers/Host", "invalid_value #/headers/X-~0~1",
+		}},
+		{"types", "POST", webhooksOfAcme, `{"url":{},"events":"*","filters":[],"filter":1,"headers":[],"status":"hush","description":[],"retry":"1m","timeout":5,"concurrency":"4"}`, []string{
+			"wrong_type #/url", "wrong_type #/events", "wrong_type #/filters", "wrong_type #/filter", "wrong_type #/headers", "invalid_value #/status",
+			"wrong_type #/description", "wrong_type #/retry", "wrong_type #/timeout", "wrong_type #/concurrency",
+		}},
+		{"zero is no default", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"timeout":"0s","concurrency":0,"rate_limit":""}`, []string{
+			"invalid_value #/timeout", "invalid_value #/concurrency", "invalid_value #/rate_limit",
+		}},
+		{"read-only members", "PATCH", "/api/v1/webhooks/" + id, `{"id":"x","project_id":"x","secrets":[],"source":"api","created_at":"x","updated_at":"x","disabled_reason":"gone"}`, []string{
+			"unknown_member #/id", "unknown_member #/project_id", "unknown_member #/secrets", "unknown_member #/source",
+			"unknown_member #/created_at", "unknown_member #/updated_at", "unknown_member #/disabled_reason",
+		}},
+		{"what cannot be null", "PATCH", "/api/v1/webhooks/" + id, `{"url":null,"events":null,"secret":null}`, []string{
+			"wrong_type #/url", "wrong_type #/events", "wrong_type #/secret",
+		}},
+		{"filters", "PATCH", "/api/v1/webhooks/" + id, `{"filters":{"a..b":1,"data.n":9007199254740993},"filter":"hush ==","bogus":1}`, []string{
+			"number_not_exact #/filters/data.n", "unknown_member #/bogus", "invalid_filter #/filters/a..b", "invalid_filter #/filter",
+		}},
+		{"lone surrogate", "PATCH", "/api/v1/webhooks/" + id, `{"description":"\ud800"}`, []string{"lone_surrogate #/description"}},
+		{"rotation", "POST", "/api/v1/webhooks/" + id + "/rotate-secret", `{"primary":"old","overlap":"hush","force":1,"secret":5}`, []string{
+			"invalid_value #/primary", "invalid_value #/overlap", "wrong_type #/force", "wrong_type #/secret",
+		}},
+		{"replay", "POST", "/api/v1/webhooks/" + id + "/replay", `{"since":"yesterday","until":5,"status":["hush"],"dry_run":"no"}`, []string{
+			"invalid_value #/since", "wrong_type #/until", "invalid_value #/status/0", "wrong_type #/dry_run",
+		}},
+		{"query and body", "POST", webhooksOfAcme + "?limit=1", `{"url":"https://example.com","events":["*"],"bogus":1}`, []string{"unknown_parameter limit", "unknown_member #/bogus"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := w.want(422, w.do(tc.method, tc.path, tc.body)).items(t)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestChangeMergesAtTheTopLevel(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("acme", `,"headers":{"X-A":"a","Authorization":"hush"},"filters":{"data.n":1},"timeout":"3s","retry":["1m"],"description":"d"`)
+	path := "/api/v1/webhooks/" + id
+	change := func(body string) reply { return w.want(200, w.do("PATCH", path, body)) }
+
+	got := change(`{"headers":{"Authorization":"********","X-B":"b"},"filters":{"data.m":2},"retry":["90s","2d","48h","1m30s"]}`)
+	for member, want := range map[string]string{
+		"headers": `map[Authorization:******** X-B:b]`, "filters": `map[data.m:2]`, "retry": `[90s 2d 2d 90s]`, "timeout": "3s", "description": "d",
+	} {
+		if got := fmt.Sprint(got.get(t, member)); got != want {
+			t.Errorf("%s: %s, want %s", member, got, want)
+		}
+	}
+	got = change(`{"headers":null,"filters":null,"retry":null,"timeout":null,"description":null,"status":null,"filter":null,"rate_limit":null,"concurrency":null}`)
+	for member, want := range map[string]string{
+		"headers": `map[]`, "filters": `map[]`, "retry": `<nil>`, "timeout": "<nil>", "description": "", "status": "active",
+	} {
+		if got := fmt.Sprint(got.get(t, member)); got != want {
+			t.Errorf("after null, %s: %s, want %s", member, got, want)
+		}
+	}
+	if got := change(`{"retry":[]}`).get(t, "retry"); fmt.Sprint(got) != "[]" {
+		t.Errorf("retry [] reads as %v", got)
+	}
+	if got := change(`{"status":"disabled"}`).text(t, "disabled_reason"); got != "manual" {
+		t.Errorf("disabled_reason %q, want manual", got)
+	}
+}
+
+func TestIfMatchGuardsAgainstLostChanges(t *testing.T) {
+	w := newWorld(t)
+	path := "/api/v1/webhooks/" + w.create("acme", "")
+	old := w.do("GET", path, "").Header.Get("ETag")
+	changed := w.want(200, w.do("PATCH", path, `{"description":"1"}`, "If-Match", old)).Header.Get("ETag")
+	if changed == old {
+		t.Fatalf("the ETag stays %s", old)
+	}
+	for _, stale := range []string{old, `""`, "W/" + changed, strings.Trim(changed, `"`), `"x", ` + old} {
+		w.want(412, w.do("PATCH", path, `{"description":"2"}`, "If-Match", stale))
+		w.want(412, w.do("DELETE", path, "", "If-Match", stale))
+	}
+	w.want(200, w.do("PATCH", path, `{"description":"3"}`, "If-Match", "*"))
+	w.want(200, w.do("PATCH", path, `{"description":"4"}`))
+	now := w.do("GET", path, "").Header.Get("ETag")
+	w.want(204, w.do("DELETE", path, "", "If-Match", old+", "+now))
+	w.want(404, w.do("GET", path, ""))
+}
+
+// TestOthersThingsAreNotThere asks for a webhook of another project: the answer
+// is that for one that does not exist, whatever else is wrong.
+func TestOthersThingsAreNotThere(t *testing.T) {
+	w := newWorld(t)
+	theirs := "/api/v1/webhooks/" + w.create("other", "")
+	const nobodys = "/api/v1/webhooks/wh_01J9Z3Q8M5ABCDEFGHJKMNPQRS"
+	for _, call := range [][3]string{
+		{"GET", "", ""}, {"GET", "?bogus=1", ""}, {"PATCH", "", "{"}, {"PATCH", "", `{"bogus":1}`}, {"PATCH", "", `{"description":"x"}`}, {"DELETE", "", ""},
+		{"POST", "/test", ""}, {"POST", "/test", "["}, {"POST", "/rotate-secret", `{"overlap":5}`}, {"POST", "/rotate-secret", ""},
+		{"GET", "/deliveries", ""}, {"GET", "/deliveries?limit=0", ""}, {"POST", "/replay", "{}"},
+	} {
+		a := w.want(404, w.do(call[0], theirs+call[1], call[2], "Authorization", "Bearer "+acmeKey))
+		b := w.want(404, w.do(call[0], nobodys+call[1], call[2], "Authorization", "Bearer "+acmeKey))
+		if diff := cmp.Diff(string(b.body), string(a.body)); diff != "" {
+			t.Errorf("%v tells another's webhook from none (-none +another's)\n%s", call, diff)
+		}
+	}
+	for _, project := range []string{"other", "no%20id", "%2A"} {
+		w.want(404, w.do("GET", "/api/v1/projects/"+project+"/webhooks?limit=0", "", "Authorization", "Bearer "+acmeKey))
+		w.want(404, w.do("POST", "/api/v1/projects/"+project+"/webhooks", "{", "Authorization", "Bearer "+acmeKey))
+		w.want(404, w.do("GET", "/api/v1/projects/"+project+"/events", "", "Authorization", "Bearer "+acmeKey))
+	}
+}
+
+func TestKeyThatOnlyManagesIsToldWhatIsWrong(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("acme", "")
+	w.want(422, w.do("PATCH", "/api/v1/webhooks/"+id, `{"bogus":1}`, "Authorization", "Bearer "+writeKey))
+	w.want(404, w.do("PATCH", "/api/v1/webhooks/nothing", `{"bogus":1}`, "Authorization", "Bearer "+writeKey))
+	w.want(403, w.do("GET", "/api/v1/webhooks/"+id, "", "Authorization", "Bearer "+writeKey))
+}
+
+func TestListsHaveStableParts(t *testing.T) {
+	w := newWorld(t)
+	var made []string
+	for range 4 {
+		made = append(made, w.create("acme", ""))
+	}
+	made = append(made, "wh_static")
+	var found []string
+	for path := webhooksOfAcme + "?limit=2"; ; {
+		r := w.want(200, w.do("GET", path, ""))
+		for _, item := range r.get(t, "data").([]any) {
+			found = append(found, item.(map[string]any)["id"].(string))
+		}
+		next, ok := r.get(t, "next_cursor").(string)
+		if !ok {
+			break
+		}
+		path = webhooksOfAcme + "?limit=2&cursor=" + next
+	}
+	if diff := cmp.Diff(made, found); diff != "" {
+		t.Errorf("(-made +found)\n%s", diff)
+	}
+	for _, query := range []string{"limit=0", "limit=201", "limit=-1", "limit=x", "limit=", "limit=+1", "limit=1&limit=2", "Limit=1", "cursor=hush", "cursor=%ff", "offset=1", "limit=99999999999999999999"} {
+		got := w.want(422, w.do("GET", webhooksOfAcme+"?"+query, "")).items(t)
+		if len(got) != 1 || !strings.HasSuffix(strings.ToLower(got[0]), " "+strings.ToLower(strings.SplitN(query, "=", 2)[0])) {
+			t.Errorf("%s: %q", query, got)
+		}
+	}
+}
+
+func TestNoMoreThanMaxWebhooks(t *testing.T) {
+	w := newWorld(t)
+	for range 5 {
+		w.create("acme", "")
+	}
+	w.want(409, w.do("POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"]}`))
+	w.create("other", "")
+}
+
+func TestOnlyTheStatusOfAStaticWebhookCanBeChanged(t *testing.T) {
+	w := newWorld(t)
+	w.want(409, w.do("PATCH", "/api/v1/webhooks/wh_static", `{"description":"x"}`))
+	w.want(409, w.do("DELETE", "/api/v1/webhooks/wh_static", ""))
+	if got := w.want(200, w.do("PATCH", "/api/v1/webhooks/wh_static", `{"status":"paused"}`)); got.text(t, "status") != "paused" || got.text(t, "source") != "config" {
+		t.Errorf("%s", got.body)
+	}
+}
+
+func TestFailingGatewayIsNoFaultOfTheClient(t *testing.T) {
+	w := newWorld(t)
+	w.gw.StopIntake()
+	if err := w.gw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.want(503, w.do("POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"]}`))
+	r := w.want(503, w.do("GET", "/api/v1/health", ""))
+	if got := r.text(t, "status"); got != string(gateway.HealthUnavailable) {
+		t.Errorf("health %q", got)
+	}
+}
