@@ -64,8 +64,13 @@ type Gateway struct {
 	log        *zap.Logger
 	observer   Observer
 	now        func() time.Time
+	owner      string
 	dispatcher *dispatch.Dispatcher
+	sender     *dispatch.Sender
 	janitor    janitor
+	tests      testSends
+	replays    replays
+	health     healthCache
 
 	// current is the generation in force; nil before the first Apply.
 	current atomic.Pointer[Generation]
@@ -78,9 +83,11 @@ type Gateway struct {
 	keyFile  string
 
 	filterErrors errorBudgets
-
-	keys     *createdKeys
-	attempts *FailedAttempts
+	keys         *createdKeys
+	attempts     *FailedAttempts
+	sessions     sessions
+	links        links
+	activity     *activity
 
 	// mu makes changes of configuration and of webhooks happen one after the
 	// other. It is held across calls of the store, never while waiting for the
@@ -100,9 +107,11 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		log:      o.Logger,
 		observer: o.Observer,
 		now:      o.Clock,
+		owner:    o.Owner,
 		keyFile:  o.KeyFile,
 		webhooks: newRegistry(),
 		locks:    webhookLocks{seed: maphash.MakeSeed()},
+		sender:   dispatch.NewSender(o.Logger),
 	}
 	if g.now == nil {
 		g.now = time.Now
@@ -112,10 +121,14 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, fmt.Errorf("load api keys: %w", err)
 	}
 	g.attempts = NewFailedAttempts(g.now)
+	g.activity = newActivity(g.now())
+	if err = g.replays.load(ctx, o.Store); err != nil {
+		return nil, fmt.Errorf("load replays: %w", err)
+	}
 	g.dispatcher = dispatch.New(dispatch.Options{
 		Store:     o.Store,
 		Receivers: receivers{g},
-		Sender:    dispatch.NewSender(o.Logger),
+		Sender:    g.sender,
 		Owner:     o.Owner,
 		Logger:    o.Logger,
 		Observer:  deliveryObserver{Observer: o.Observer, g: g},
@@ -156,6 +169,7 @@ func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
 			return nil, fmt.Errorf("start dispatcher: %w", err)
 		}
 		g.janitor.start(g)
+		g.replays.start(g)
 		g.started = true
 	}
 	return gen, nil
@@ -214,12 +228,15 @@ func (g *Gateway) Close() error {
 		drain = gen.settings.DrainTimeout
 	}
 	g.janitor.cancelRound()
+	g.replays.cancelSteps()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if err := g.dispatcher.Stop(ctx); err != nil {
 		g.log.Warn("attempts in flight were cut short; they are made again at the next start",
 			zap.Duration("drain_timeout", drain))
 	}
+	g.tests.stop(ctx)
+	g.replays.wait()
 	g.janitor.wait()
 	g.resealing.stop()
 	if gen != nil {
@@ -280,6 +297,8 @@ func storeProblem(err error) error {
 		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
 		e.RetryAfter = 30 * time.Second
 		return e
+	case errors.Is(err, queue.ErrBusy):
+		return unavailable("More events come than the gateway's disk can take. Send the request again.")
 	case errors.Is(err, queue.ErrClosed):
 		return stopping()
 	case errors.Is(err, queue.ErrUnavailable):
@@ -302,4 +321,10 @@ type deliveryObserver struct {
 func (o deliveryObserver) Gone(webhookID string) {
 	o.Observer.Gone(webhookID)
 	o.g.disable(webhookID, webhook.ReasonGone)
+}
+
+// Settled counts an outcome for the dashboard's plots.
+func (o deliveryObserver) Settled(r dispatch.Report) {
+	o.Observer.Settled(r)
+	o.g.activity.settled(r, o.g.now())
 }

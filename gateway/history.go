@@ -1,19 +1,114 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"time"
 
-	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// Deliveries lists the deliveries of a webhook, newest first. A page can be
-// short, even empty, while next is set.
-func (g *Gateway) Deliveries(ctx context.Context, by *Key, webhookID string, f DeliveryFilter, p Page) ([]webhook.Delivery, string, error) {
-	return nil, "", problem.New(problem.NotFound, "")
+// pageTime is how long a page is filled by a filter that matches little. It is
+// then returned short.
+const pageTime = 500 * time.Millisecond
+
+// Deliveries lists the deliveries of a webhook, newest first, test events
+// included. next is empty on the last page; while it is not, a page can be
+// short, even empty, if the filter matches little.
+func (g *Gateway) Deliveries(
+	ctx context.Context, by *Key, webhookID string, f DeliveryFilter, p Page,
+) (list []webhook.Delivery, next string, err error) {
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return nil, "", err
+	}
+	if _, err := g.visible(by, webhookID); err != nil {
+		return nil, "", err
+	}
+	if err := checkLimit(p); err != nil {
+		return nil, "", err
+	}
+	if f.Status != "" && !slices.Contains(webhook.Statuses, f.Status) {
+		return nil, "", badParameter("status", "There is no such status.")
+	}
+	q := queue.DeliveryQuery{
+		WebhookID: webhookID, Status: f.Status, EventType: f.EventType, EventID: f.EventID,
+		Since: f.Since, Until: f.Until, Cursor: p.Cursor, Limit: p.Limit,
+	}
+	for began := time.Now(); ; {
+		page, err := g.store.Deliveries(ctx, q)
+		if err != nil {
+			return nil, "", refusal(err, noWebhook())
+		}
+		list = append(list, page.Deliveries...)
+		q.Cursor, q.Limit = page.Next, p.Limit-len(list)
+		if page.Next == "" || q.Limit == 0 || time.Since(began) > pageTime {
+			return list, page.Next, nil
+		}
+	}
 }
 
-// Delivery returns a delivery in full.
+// Delivery returns a delivery in full. Also one whose webhook was deleted can be
+// read, until it is as old as the retention.
 func (g *Gateway) Delivery(ctx context.Context, by *Key, id string) (DeliveryDetail, error) {
-	return DeliveryDetail{}, problem.New(problem.NotFound, "")
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return DeliveryDetail{}, err
+	}
+	d, ev, err := g.seen(ctx, by, id)
+	if err != nil {
+		return DeliveryDetail{}, err
+	}
+	return g.detail(ctx, d, &ev)
+}
+
+// seen returns a delivery and its event, if the key may see both its project
+// and its webhook: one of all projects is no matter of each of them.
+func (g *Gateway) seen(ctx context.Context, by *Key, id string) (webhook.Delivery, webhook.Event, error) {
+	d, ev, err := g.store.Delivery(ctx, id)
+	if err != nil {
+		return d, ev, refusal(err, noDelivery())
+	}
+	h := g.webhooks.get(d.WebhookID)
+	if !by.Allows(d.ProjectID) || h != nil && !by.Allows(h.sub.ProjectID) {
+		return d, ev, noDelivery()
+	}
+	return d, ev, nil
+}
+
+// detail adds to a delivery what is known of it.
+func (g *Gateway) detail(ctx context.Context, d webhook.Delivery, ev *webhook.Event) (DeliveryDetail, error) {
+	attempts, err := g.store.Attempts(ctx, d.ID)
+	if err != nil {
+		return DeliveryDetail{}, refusal(err, noDelivery())
+	}
+	return DeliveryDetail{
+		Delivery:       d,
+		Payload:        ev.Body,
+		RequestHeaders: g.requestHeaders(&d, ev),
+		AttemptLog:     attempts,
+	}, nil
+}
+
+// requestHeaders returns the headers of a delivery's last attempt or, before
+// the first, those that it will have. What the webhook decides about them is
+// taken from its present settings; what is unknown is left out.
+func (g *Gateway) requestHeaders(d *webhook.Delivery, ev *webhook.Event) []webhook.Header {
+	receiver := g.receiverFor(d.WebhookID)
+	if receiver == nil {
+		receiver = &dispatch.Receiver{Subscription: &webhook.Subscription{}, Signer: signer.New(nil)}
+	}
+	number, trigger, at := 1, webhook.BySchedule, time.Time{}
+	if last := d.LastAttempt; last != nil {
+		number, trigger, at = last.Number, last.Trigger, last.StartedAt
+	}
+	return receiver.ShownHeaders(ev, d, cmp.Or(number, 1), trigger, at)
+}
+
+// receiverFor returns the receiver of a webhook that is in force, or nil.
+func (g *Gateway) receiverFor(webhookID string) *dispatch.Receiver {
+	r, _ := receivers{g}.Receiver(webhookID)
+	return r
 }

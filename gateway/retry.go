@@ -2,12 +2,97 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"time"
 
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// Retry makes one attempt of a delivery now.
+// retryable are the statuses of deliveries that can be retried by hand.
+var retryable = []webhook.Status{webhook.Pending, webhook.Failed, webhook.Delivered, webhook.Skipped, webhook.FilterError}
+
+// Retry makes one attempt of a delivery now, with the next number and the
+// webhook's present settings, also while the webhook is paused or disabled: it
+// was asked for. The attempt uses up no step of the schedule. If it fails the
+// delivery stays as it is. Retry returns the delivery as it was before, without
+// waiting for the attempt.
+//
+// It is a Conflict if an attempt is under way, the status does not allow it,
+// the delivery is of a test event, or the webhook is gone.
 func (g *Gateway) Retry(ctx context.Context, by *Key, deliveryID string) (webhook.Delivery, error) {
-	return webhook.Delivery{}, problem.New(problem.NotFound, "")
+	if err := RequireScope(by, ScopeManage); err != nil {
+		return webhook.Delivery{}, err
+	}
+	d, _, err := g.seen(ctx, by, deliveryID)
+	if err != nil {
+		return webhook.Delivery{}, err
+	}
+	if g.Closing() {
+		return webhook.Delivery{}, stoppingNow()
+	}
+	if g.webhooks.get(d.WebhookID) == nil {
+		return webhook.Delivery{}, conflict("The webhook of this delivery was deleted.")
+	}
+	if err := mayRetry(&d); err != nil {
+		return webhook.Delivery{}, err
+	}
+	now := g.now()
+	c, err := g.store.ClaimOne(ctx, deliveryID, g.owner, now, now.Add(dispatch.OnceClaim))
+	switch {
+	case errors.Is(err, queue.ErrClaimed):
+		return webhook.Delivery{}, conflict("An attempt of this delivery is under way. Look at what comes of it first.")
+	case err != nil:
+		return webhook.Delivery{}, refusal(err, noDelivery())
+	}
+	if err := g.retryClaimed(c); err != nil {
+		if e := g.giveBack(ctx, c); e != nil {
+			g.log.Warn("a claim could not be released", zap.String("delivery_id", deliveryID), zap.Error(e))
+		}
+		return webhook.Delivery{}, err
+	}
+	last := d.LastAttempt
+	if d.Attempts != c.Delivery.Attempts {
+		last = nil // somebody made another attempt in between
+	}
+	d = c.Delivery
+	d.LastAttempt = last
+	return d, nil
+}
+
+// mayRetry returns why a delivery cannot be retried.
+func mayRetry(d *webhook.Delivery) error {
+	switch {
+	case d.Test:
+		return conflict("A test event is never retried. Send another one.")
+	case !slices.Contains(retryable, d.Status):
+		return conflict("A delivery that is " + string(d.Status) + " cannot be retried.")
+	}
+	return nil
+}
+
+// retryClaimed hands a claimed delivery to the dispatcher. On an error the claim
+// stays the caller's.
+func (g *Gateway) retryClaimed(c queue.Claimed) error {
+	if err := mayRetry(&c.Delivery); err != nil { // it has changed since it was looked at
+		return err
+	}
+	err := g.dispatcher.Once(c, webhook.Manually)
+	switch {
+	case errors.Is(err, dispatch.ErrBusy):
+		e := problem.New(problem.TooManyRequests, "Too many attempts by hand are under way. Send the request again.")
+		e.RetryAfter = time.Second
+		return e
+	case errors.Is(err, dispatch.ErrNoReceiver):
+		return conflict("The webhook of this delivery is not in force: it was deleted, or is missing from the configuration.")
+	case err != nil:
+		g.log.Warn("a delivery could not be retried", zap.String("delivery_id", c.Delivery.ID), zap.Error(err))
+		return unavailable("The gateway sends nothing at present. Send the request again.")
+	}
+	return nil
 }

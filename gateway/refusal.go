@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
+)
+
+func noDelivery() *problem.Error {
+	return problem.New(problem.NotFound, "There is no delivery with this id.")
+}
+
+func noEvent() *problem.Error {
+	return problem.New(problem.NotFound, "There is no event with this id.")
+}
+
+func noReplay() *problem.Error {
+	return problem.New(problem.NotFound, "There is no replay with this id.")
+}
+
+func conflict(detail string) *problem.Error { return problem.New(problem.Conflict, detail) }
+
+// checkLimit judges the size of a page.
+func checkLimit(p Page) error {
+	if p.Limit >= 1 && p.Limit <= MaxPage {
+		return nil
+	}
+	return badParameter("limit", fmt.Sprintf("A limit is 1 to %d.", MaxPage))
+}
+
+func badParameter(name, detail string) *problem.Error {
+	return problem.New(problem.Invalid, "A parameter breaks a rule.",
+		problem.Item{Code: problem.InvalidValue, Parameter: name, Detail: detail})
+}
+
+func badCursor() *problem.Error {
+	return badParameter("cursor", "Use the next_cursor of the page before, with the same parameters; without a cursor the list begins anew.")
+}
+
+// refusal tells a client of the management API what a store's error means for
+// its request. missing is what to say of a thing that is not there; something
+// whose project cannot be read is not there either, for who may see it is
+// unknown.
+func refusal(err error, missing *problem.Error) error {
+	switch {
+	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrCorrupt):
+		return missing
+	case errors.Is(err, queue.ErrCursor):
+		return badCursor()
+	case errors.Is(err, queue.ErrFull):
+		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it changes nothing until there is room again.")
+		e.RetryAfter = 30 * time.Second
+		return e
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return unavailable("The request ended too soon. Send it again.")
+	case errors.Is(err, queue.ErrBusy):
+		return unavailable("The gateway's store is busy. Send the request again.")
+	case errors.Is(err, queue.ErrClosed):
+		return stoppingNow()
+	case errors.Is(err, queue.ErrUnavailable):
+		e := unavailable("The gateway's store has failed. Send the request again.")
+		e.RetryAfter = 5 * time.Second
+		return e
+	default:
+		return err
+	}
+}
+
+// stoppingNow is stopping for requests that bring no events.
+func stoppingNow() *problem.Error {
+	return unavailable("The gateway is stopping. Send the request again.")
+}
