@@ -31,6 +31,10 @@ type Options struct {
 	// Settings.SecretsKey is empty. Empty: then nothing can be sealed, and no
 	// webhook created.
 	KeyFile string
+
+	// Announce, if not nil, is called with each operational event, by one
+	// goroutine. It must be quick.
+	Announce func(Announcement)
 }
 
 // Observer is told what happens, for metrics. Its methods are called on the
@@ -88,6 +92,9 @@ type Gateway struct {
 	sessions     sessions
 	links        links
 	activity     *activity
+	failing      *failing
+	operations   *operations
+	announce     func(Announcement) // may be nil
 
 	// mu makes changes of configuration and of webhooks happen one after the
 	// other. It is held across calls of the store, never while waiting for the
@@ -108,6 +115,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		observer: o.Observer,
 		now:      o.Clock,
 		owner:    o.Owner,
+		announce: o.Announce,
 		keyFile:  o.KeyFile,
 		webhooks: newRegistry(),
 		locks:    webhookLocks{seed: maphash.MakeSeed()},
@@ -124,6 +132,10 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	g.activity = newActivity(g.now())
 	if err = g.replays.load(ctx, o.Store); err != nil {
 		return nil, fmt.Errorf("load replays: %w", err)
+	}
+	g.operations = newOperations(g)
+	if g.failing, err = loadFailing(ctx, g); err != nil {
+		return nil, fmt.Errorf("load health of webhooks: %w", err)
 	}
 	g.dispatcher = dispatch.New(dispatch.Options{
 		Store:     o.Store,
@@ -170,6 +182,8 @@ func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
 		}
 		g.janitor.start(g)
 		g.replays.start(g)
+		g.operations.start()
+		g.failing.start()
 		g.started = true
 	}
 	return gen, nil
@@ -238,6 +252,8 @@ func (g *Gateway) Close() error {
 	g.tests.stop(ctx)
 	g.replays.wait()
 	g.janitor.wait()
+	g.failing.stop()
+	g.operations.stop()
 	g.resealing.stop()
 	if gen != nil {
 		gen.settings.Egress.Close()
@@ -323,8 +339,11 @@ func (o deliveryObserver) Gone(webhookID string) {
 	o.g.disable(webhookID, webhook.ReasonGone)
 }
 
-// Settled counts an outcome for the dashboard's plots.
+// Settled counts an outcome for the dashboard's plots, and against its webhook if
+// it is a failure.
 func (o deliveryObserver) Settled(r dispatch.Report) {
 	o.Observer.Settled(r)
+	o.g.failing.settled(&r)
+	o.g.operations.settled(&r)
 	o.g.activity.settled(r, o.g.now())
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -254,6 +255,8 @@ func (brokenEngine) Match(*filter.Event) (bool, error) { return false, errBroken
 // first 1000 of an hour, then at most one a second (contract section 3), so
 // that a broken filter cannot fill the disk. The zero value is ready.
 type errorBudgets struct {
+	anHour int // errorsAnHour if zero
+
 	mu   sync.Mutex
 	byID map[string]*errorBudget
 }
@@ -283,7 +286,7 @@ func (e *errorBudgets) allow(webhookID string, now time.Time) bool {
 	if b.over(now) {
 		b.hour, b.n = now, 0
 	}
-	if b.n >= errorsAnHour {
+	if b.n >= cmp.Or(e.anHour, errorsAnHour) {
 		if since := now.Sub(b.last); since >= 0 && since < time.Second {
 			return false
 		}

@@ -25,16 +25,21 @@ type janitor struct {
 const (
 	janitorStep  = 500 // events
 	janitorPause = 50 * time.Millisecond
-	janitorRound = time.Minute
+	janitorRound = time.Minute // at most
 )
 
-// start begins the janitor's rounds, the first after janitorRound.
+// pauseOf returns the time between rounds: shorter where little is kept.
+func pauseOf(retention time.Duration) time.Duration {
+	return min(janitorRound, max(retention/10, time.Second))
+}
+
+// start begins the janitor's rounds.
 func (j *janitor) start(g *Gateway) {
 	ctx, cancel := context.WithCancel(context.Background())
 	j.cancel = cancel
 	j.ages = dispatch.NewAgeClock(g.now)
 	j.done.Go(func() {
-		timer := time.NewTimer(janitorRound)
+		timer := time.NewTimer(pauseOf(g.Settings().Retention))
 		defer timer.Stop()
 		for {
 			select {
@@ -69,7 +74,10 @@ func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
 	if gen == nil {
 		return pause
 	}
-	n, more, err := g.store.Retire(ctx, g.janitor.ages.Cutoff(gen.settings.Retention), janitorStep)
+	pause = pauseOf(gen.settings.Retention)
+	cutoff := g.janitor.ages.Cutoff(gen.settings.Retention)
+	g.tidyParked(ctx, cutoff)
+	n, more, err := g.store.Retire(ctx, cutoff, janitorStep)
 	switch {
 	case err == nil:
 	case errors.Is(err, queue.ErrClosed), errors.Is(err, context.Canceled):

@@ -180,7 +180,7 @@ func (p *publisher) publication(ctx context.Context, in *webhook.Input) (queue.P
 
 	env := filter.NewEvent(ev, project, p.gen.names)
 	p.gen.index.Match(env, func(webhookID string, err error) {
-		if t, ok := p.target(webhookID, err); ok {
+		if t, ok := p.target(ev, webhookID, err); ok {
 			pub.Targets = append(pub.Targets, t)
 		}
 	})
@@ -243,7 +243,7 @@ func (p *publisher) known(ctx context.Context, pub *queue.Publication) (bool, er
 
 // target says how the delivery to a webhook that an event concerns begins.
 // False: it is not even recorded.
-func (p *publisher) target(webhookID string, filterErr error) (queue.Target, bool) {
+func (p *publisher) target(ev *webhook.Event, webhookID string, filterErr error) (queue.Target, bool) {
 	sub := p.gen.webhook(webhookID)
 	if sub == nil {
 		return queue.Target{}, false // removed while the index was searched
@@ -257,11 +257,13 @@ func (p *publisher) target(webhookID string, filterErr error) (queue.Target, boo
 		return queue.Target{WebhookID: webhookID, Status: webhook.FilterError, Reason: filterErr.Error()}, true
 	case sub.State == webhook.Disabled:
 		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: sub.DisabledReason}, true
-	case p.g.store.Backlog(webhookID) >= p.gen.settings.MaxPendingPerWebhook:
-		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonBacklogFull}, true
-	default:
-		return queue.Target{WebhookID: webhookID, Status: webhook.Pending}, true
 	}
+	pending, limit := p.g.store.Backlog(webhookID), p.gen.settings.MaxPendingPerWebhook
+	p.g.operations.backlog(ev, webhookID, pending, limit)
+	if pending >= limit {
+		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonBacklogFull}, true
+	}
+	return queue.Target{WebhookID: webhookID, Status: webhook.Pending}, true
 }
 
 const (

@@ -27,6 +27,7 @@ type record struct {
 	CreatedAt      time.Time     `json:"created_at"`
 	UpdatedAt      time.Time     `json:"updated_at"`
 	Revision       uint64        `json:"revision,omitempty"`
+	ParkedAt       time.Time     `json:"parked_at,omitzero"`
 
 	URL         string                     `json:"url,omitempty"`
 	Description string                     `json:"description,omitempty"`
@@ -46,7 +47,7 @@ func recordOf(h *held) record {
 	s := h.sub
 	r := record{
 		Static: s.Static, State: s.State, DisabledReason: s.DisabledReason,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision, ParkedAt: h.parkedAt,
 	}
 	if s.Static {
 		return r
@@ -64,7 +65,7 @@ func (r *record) held(rec *queue.Record) *held {
 	for i := range r.Events {
 		r.Events[i] = sharedText(r.Events[i])
 	}
-	return &held{version: rec.Version, revision: r.Revision, sub: &webhook.Subscription{
+	return &held{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, sub: &webhook.Subscription{
 		ID: rec.ID, ProjectID: sharedText(rec.ProjectID), Static: r.Static,
 		State: webhook.State(sharedText(string(r.State))), DisabledReason: sharedText(r.DisabledReason),
 		URL: r.URL, Description: r.Description, Events: r.Events,
@@ -183,12 +184,27 @@ func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
 // the webhook's lock and has saved it.
 func (g *Gateway) replace(h *held) {
 	g.mu.Lock()
+	before := g.webhooks.get(h.sub.ID)
 	g.webhooks.put(h)
 	for _, gen := range g.generations {
 		gen.changed(h)
 	}
 	g.mu.Unlock()
+	if before != nil && before.sub.State != h.sub.State {
+		g.stateChanged(h)
+	}
 	g.dispatcher.Refresh(h.sub.ID)
+}
+
+// stateChanged does what follows from another state of a webhook.
+func (g *Gateway) stateChanged(h *held) {
+	switch h.sub.State {
+	case webhook.Active:
+		g.failing.reset(h.sub.ID)
+	case webhook.Disabled:
+		g.operations.disabled(h.sub)
+	case webhook.Paused:
+	}
 }
 
 // changeState saves another state of a webhook and puts it in force. The caller
@@ -196,7 +212,7 @@ func (g *Gateway) replace(h *held) {
 func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State, reason string) error {
 	sub := *h.sub
 	sub.State, sub.DisabledReason, sub.UpdatedAt = state, reason, g.now().UTC()
-	changed, err := g.save(ctx, &held{sub: &sub, revision: h.revision + 1, version: h.version})
+	changed, err := g.save(ctx, &held{sub: &sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version})
 	if err != nil {
 		return err
 	}
@@ -267,7 +283,7 @@ func (r receivers) Receiver(webhookID string) (*dispatch.Receiver, dispatch.Stat
 func (g *Gateway) absent(webhookID string) dispatch.State {
 	switch h := g.webhooks.get(webhookID); {
 	case h != nil: // it left the configuration and may come back
-		return dispatch.Held
+		return dispatch.Parked
 	case g.webhooks.unreadable(webhookID):
 		return dispatch.Held
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -23,8 +24,9 @@ type registry struct {
 // state only: the rest is in the configuration.
 type held struct {
 	sub      *webhook.Subscription
-	revision uint64 // counts the changes of the webhook
-	version  uint64 // of the record, which is also written to seal it anew
+	parkedAt time.Time // when a static one was found missing in the configuration; zero while it is there
+	revision uint64    // counts the changes of the webhook
+	version  uint64    // of the record, which is also written to seal it anew
 }
 
 // etag returns Webhook.Version for a webhook of the API.
@@ -149,6 +151,19 @@ func (r *registry) each(fn func(*held)) {
 	}
 }
 
+// static returns the static webhooks, those of past configurations included.
+func (r *registry) static() []*held {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var all []*held
+	for _, h := range r.byID {
+		if h.sub.Static {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
 // counts returns how many webhooks each project has, the static ones of past
 // configurations included.
 func (r *registry) counts() map[string]int {
@@ -159,4 +174,15 @@ func (r *registry) counts() map[string]int {
 		counts[h.sub.ProjectID]++
 	}
 	return counts
+}
+
+// any says whether fn holds for some webhook. fn may use the registry.
+func (r *registry) any(fn func(*held) bool) bool {
+	r.mu.RLock()
+	all := make([]*held, 0, len(r.byID))
+	for _, h := range r.byID {
+		all = append(all, h)
+	}
+	r.mu.RUnlock()
+	return slices.ContainsFunc(all, fn)
 }

@@ -40,13 +40,7 @@ func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page)
 		return nil, "", err
 	}
 
-	ids := g.webhooks.page(projectID, after, p.Limit+1)
-	for _, sub := range gen.staticOf(projectID, by) {
-		if sub.ID > after {
-			ids = append(ids, sub.ID)
-		}
-	}
-	slices.Sort(ids)
+	ids := g.webhookIDs(gen, by, projectID, after, p.Limit+1)
 	if len(ids) > p.Limit {
 		ids = ids[:p.Limit]
 		next = base64.RawURLEncoding.EncodeToString([]byte(ids[p.Limit-1]))
@@ -224,7 +218,23 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	err = g.remove(ctx, h)
+	unlock()
+	if err != nil {
+		return err
+	}
+	g.dispatcher.Forget(ctx, id)
+	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.HealthRecord, id); err != nil && !errors.Is(err, queue.ErrClosed) {
+		g.log.Warn("the health of a deleted webhook stays in the store", zap.String("webhook_id", id), zap.Error(err))
+	}
+	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
+	return nil
+}
+
+// remove takes a webhook of the API out of the store and out of every
+// generation. The caller holds its lock.
+func (g *Gateway) remove(ctx context.Context, h *held) error {
+	id := h.sub.ID
 	if h.sub.Static {
 		return ofConfiguration()
 	}
@@ -232,16 +242,11 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 		return storeProblem(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.webhooks.remove(id)
 	for _, gen := range g.generations {
 		gen.removed(id)
 	}
-	g.mu.Unlock()
-	g.dispatcher.Refresh(id)
-	if err := g.store.DeleteRecord(ctx, queue.HealthRecord, id); err != nil && !errors.Is(err, queue.ErrClosed) {
-		g.log.Warn("the health of a deleted webhook stays in the store", zap.String("webhook_id", id), zap.Error(err))
-	}
-	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
 	return nil
 }
 

@@ -1,0 +1,289 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// failing knows the webhooks whose attempts do nothing but fail, and since when.
+// One that has failed so for Settings.DisableAfter is disabled (contract section
+// 3, disabled_reason). Test events and faults of the gateway do not count.
+//
+// The streaks are written to the store now and then, off the path of deliveries:
+// a crash can forget the last minute.
+type failing struct {
+	g      *Gateway
+	ages   *dispatch.AgeClock
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+
+	count atomic.Int64 // of streaks, so that a success costs nothing while there are none
+
+	mu    sync.Mutex
+	byID  map[string]*streak
+	dirty map[string]bool // ids of what is to be written
+
+	// versions are those of the records in the store. They belong to flush.
+	versions map[string]uint64
+}
+
+// streak is a row of failures without a success. It is a record of the store.
+type streak struct {
+	First  time.Time `json:"first"`  // when the first of them was
+	Count  int       `json:"count"`  // up to failuresToDisable: more make no difference
+	Target uint64    `json:"target"` // a hash of the URL: another one starts anew
+}
+
+// failuresToDisable is how many attempts have to fail before a webhook is
+// disabled, however long that takes.
+const failuresToDisable = 20
+
+// healthRound is the time between writes of what has changed.
+const healthRound = time.Minute
+
+// loadFailing reads the streaks of a store.
+func loadFailing(ctx context.Context, g *Gateway) (*failing, error) {
+	f := &failing{
+		g:        g,
+		ages:     dispatch.NewAgeClock(g.now),
+		byID:     make(map[string]*streak),
+		dirty:    make(map[string]bool),
+		versions: make(map[string]uint64),
+	}
+	damaged := func(id string) { // it counts anew
+		f.dirty[id], f.versions[id] = true, 0
+	}
+	err := eachRecord(ctx, g.store, queue.HealthRecord, func(rec *queue.Record) error {
+		var s streak
+		if json.Unmarshal(rec.Data, &s) != nil {
+			f.dirty[rec.ID] = true
+		} else {
+			f.byID[rec.ID] = &s
+		}
+		f.versions[rec.ID] = rec.Version
+		return nil
+	}, damaged)
+	f.count.Store(int64(len(f.byID)))
+	return f, err
+}
+
+// start begins the rounds.
+func (f *failing) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	f.cancel = cancel
+	f.ended.Go(func() {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			timer.Reset(f.round())
+		}
+	})
+}
+
+// stop ends the rounds and writes what has changed. Call it when no attempt can
+// end any more, before the store is closed. Without start it does nothing.
+func (f *failing) stop() {
+	if f.cancel == nil {
+		return
+	}
+	f.cancel()
+	f.ended.Wait()
+	f.flush()
+}
+
+// round disables what has failed for too long, writes what has changed, and
+// returns when to do so again.
+func (f *failing) round() (pause time.Duration) {
+	pause = healthRound
+	defer func() {
+		if p := recover(); p != nil {
+			f.g.log.Error("panic while looking after failing webhooks",
+				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	f.g.operations.report()
+	f.flush()
+	s := f.g.Settings()
+	if s == nil || s.DisableAfter <= 0 {
+		return pause
+	}
+	pause = min(pause, max(s.DisableAfter/10, time.Second))
+	for _, id := range f.over(s.DisableAfter) {
+		f.g.disable(id, webhook.ReasonFailing)
+	}
+	return pause
+}
+
+// over returns the webhooks that have failed for as long as given.
+func (f *failing) over(after time.Duration) []string {
+	cutoff := f.ages.Cutoff(after)
+	late := make(map[string]uint64)
+	f.mu.Lock()
+	for id, s := range f.byID {
+		if s.over(cutoff) {
+			late[id] = s.Target
+		}
+	}
+	f.mu.Unlock()
+
+	var ids []string
+	for id, target := range late {
+		sub := f.g.inForce(id)
+		if sub != nil && sub.State == webhook.Active && targetOf(sub.URL) == target {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (s *streak) over(cutoff time.Time) bool {
+	return s.Count >= failuresToDisable && !s.First.After(cutoff)
+}
+
+// settled takes note of an attempt, and disables its webhook if that was one
+// failure too many.
+func (f *failing) settled(r *dispatch.Report) {
+	if r.Attempt == nil || r.Delivery.Test {
+		return
+	}
+	id := r.Delivery.WebhookID
+	if r.Attempt.Outcome == webhook.Success {
+		if f.count.Load() > 0 {
+			f.reset(id)
+		}
+		return
+	}
+	sub := f.g.inForce(id)
+	s := f.g.Settings()
+	if sub == nil || r.Attempt.Outcome == webhook.Panicked {
+		return
+	}
+	cutoff := time.Time{}
+	if s.DisableAfter > 0 {
+		cutoff = f.ages.Cutoff(s.DisableAfter)
+	}
+	if f.failed(id, targetOf(sub.URL), f.g.now().UTC(), cutoff) && sub.State == webhook.Active {
+		f.g.disable(id, webhook.ReasonFailing)
+	}
+}
+
+// failed adds a failure and says whether the streak began before the cutoff.
+func (f *failing) failed(webhookID string, target uint64, now, cutoff time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.byID[webhookID]
+	if s == nil || s.Target != target {
+		s = &streak{First: now, Target: target}
+		f.byID[webhookID] = s
+		f.count.Store(int64(len(f.byID)))
+	}
+	if now.Before(s.First) { // the clock was wrong
+		s.First = now
+		f.dirty[webhookID] = true
+	}
+	if s.Count < failuresToDisable {
+		s.Count++
+		f.dirty[webhookID] = true
+	}
+	return !cutoff.IsZero() && s.over(cutoff)
+}
+
+// reset forgets the failures of a webhook: an attempt succeeded, or somebody
+// made it active.
+func (f *failing) reset(webhookID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byID[webhookID] == nil {
+		return
+	}
+	delete(f.byID, webhookID)
+	f.dirty[webhookID] = true
+	f.count.Store(int64(len(f.byID)))
+}
+
+// flush writes what has changed. What cannot be written stays for later.
+func (f *failing) flush() {
+	f.mu.Lock()
+	ids := make([]string, 0, len(f.dirty))
+	for id := range f.dirty {
+		ids = append(ids, id)
+	}
+	f.mu.Unlock()
+	for _, id := range ids {
+		switch err := f.write(id); {
+		case err == nil:
+		case errors.Is(err, queue.ErrClosed):
+			return
+		default:
+			f.g.log.Warn("the failures of a webhook could not be written",
+				zap.String("webhook_id", id), zap.Error(err))
+			return
+		}
+	}
+}
+
+// write brings one record up to date.
+func (f *failing) write(webhookID string) (err error) {
+	f.mu.Lock()
+	delete(f.dirty, webhookID)
+	var s streak
+	now := f.byID[webhookID]
+	if now != nil {
+		s = *now
+	}
+	f.mu.Unlock()
+	defer func() {
+		if err != nil {
+			f.mu.Lock()
+			f.dirty[webhookID] = true
+			f.mu.Unlock()
+		}
+	}()
+
+	version, stored := f.versions[webhookID]
+	switch {
+	case now != nil:
+		data, err := json.Marshal(s)
+		if err != nil {
+			return fmt.Errorf("encode failures: %w", err)
+		}
+		version, err = f.g.store.PutRecord(context.Background(), queue.Record{
+			Kind: queue.HealthRecord, ID: webhookID, Version: version, Data: data,
+		})
+		if err != nil {
+			return err
+		}
+		f.versions[webhookID] = version
+	case stored:
+		if err := f.g.store.DeleteRecord(context.Background(), queue.HealthRecord, webhookID); err != nil {
+			return err
+		}
+		delete(f.versions, webhookID)
+	}
+	return nil
+}
+
+// targetOf tells URLs apart without keeping them: they may hold a token.
+func targetOf(url string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(url)) // never fails
+	return h.Sum64()
+}

@@ -1,0 +1,297 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/filter"
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// The operational events: what the gateway publishes about webhooks (contract
+// section 3).
+const (
+	typeWebhookDisabled = "webhook.disabled"
+	typeDeliveryFailed  = "webhook.delivery_failed"
+	typeBacklogFull     = "webhook.backlog_full"
+)
+
+// Announcement is an operational event as Options.Announce gets it.
+type Announcement struct {
+	Type      string // "webhook.disabled"
+	WebhookID string
+	ProjectID string // webhook.AllProjects if a webhook of all projects was disabled
+
+	// Data is the event's data without the webhook's URL, which may hold a
+	// token: announcements are logged.
+	Data map[string]any
+}
+
+// occurrence is an operational event before it is published.
+type occurrence struct {
+	kind      string
+	webhookID string // what it is about; it never gets the event itself
+	projectID string
+	at        time.Time
+	data      operationalData
+
+	// quiet: it is only announced. A failure to deliver an operational event
+	// makes no other, or two failing webhooks would go on for ever.
+	quiet bool
+}
+
+// operationalData is the data member of all operational events, in the order of
+// the samples in the catalogue.
+type operationalData struct {
+	WebhookID  string           `json:"webhook_id"`
+	URL        string           `json:"url,omitempty"`
+	Reason     string           `json:"reason,omitempty"`
+	DeliveryID string           `json:"delivery_id,omitempty"`
+	EventID    string           `json:"event_id,omitempty"`
+	EventType  string           `json:"event_type,omitempty"`
+	Attempts   *int             `json:"attempts,omitempty"`
+	Outcome    *webhook.Outcome `json:"outcome,omitempty"`
+	Pending    *int             `json:"pending,omitempty"`
+}
+
+// operations publishes what happens to webhooks, in a goroutine of its own, so
+// that nobody waits for it. What is not published yet when the process dies is
+// lost; after Close nothing is left.
+type operations struct {
+	g       *Gateway
+	queue   chan occurrence
+	closing chan struct{} // closed by stop
+	ended   sync.WaitGroup
+	started bool // by Gateway.mu
+
+	failures errorBudgets // of webhook.delivery_failed, per webhook
+	withheld atomic.Int64 // events that were not published, since the last log line
+
+	// full holds the webhooks that have too many deliveries pending, so that
+	// each is told of once; flagged is their number.
+	mu      sync.Mutex
+	full    map[string]bool
+	flagged atomic.Int32
+}
+
+// operationsQueue is how many operational events can wait. More are dropped.
+const operationsQueue = 1024
+
+func newOperations(g *Gateway) *operations {
+	return &operations{
+		g:        g,
+		queue:    make(chan occurrence, operationsQueue),
+		closing:  make(chan struct{}),
+		failures: errorBudgets{anHour: 100},
+		full:     make(map[string]bool),
+	}
+}
+
+// start begins to publish. The caller holds Gateway.mu.
+func (o *operations) start() {
+	o.started = true
+	o.ended.Go(o.run)
+}
+
+// stop publishes what waits and ends. Without start it does nothing. Call it
+// when nothing more can happen, and once.
+func (o *operations) stop() {
+	if !o.started {
+		return
+	}
+	close(o.closing)
+	o.ended.Wait()
+}
+
+func (o *operations) run() {
+	for {
+		select {
+		case oc := <-o.queue:
+			o.handle(oc)
+			continue
+		case <-o.closing:
+		}
+		for {
+			select {
+			case oc := <-o.queue:
+				o.handle(oc)
+			default:
+				return
+			}
+		}
+	}
+}
+
+// add has an event published. It never blocks.
+func (o *operations) add(oc occurrence) {
+	oc.at = o.g.now()
+	oc.data.WebhookID = oc.webhookID
+	select {
+	case o.queue <- oc:
+	default:
+		o.withheld.Add(1)
+	}
+}
+
+// disabled tells of a webhook that was disabled.
+func (o *operations) disabled(sub *webhook.Subscription) {
+	url := sub.URL
+	if s := o.g.inForce(sub.ID); s != nil {
+		url = s.URL // the record of a static webhook has none
+	}
+	o.add(occurrence{
+		kind: typeWebhookDisabled, webhookID: sub.ID, projectID: sub.ProjectID,
+		data: operationalData{URL: url, Reason: sub.DisabledReason},
+	})
+}
+
+// settled tells of a delivery that has failed for good just now: the first 100
+// of a webhook in an hour, then at most one a second.
+func (o *operations) settled(r *dispatch.Report) {
+	d := r.Delivery
+	if r.Status != webhook.Failed || d.Status != webhook.Pending || d.Test {
+		return
+	}
+	if !o.failures.allow(d.WebhookID, o.g.now()) {
+		o.withheld.Add(1)
+		return
+	}
+	attempts, outcome := d.Attempts, webhook.Outcome(r.Reason) // expired
+	if r.Attempt != nil {
+		attempts, outcome = r.Attempt.Number, r.Attempt.Outcome
+	}
+	o.add(occurrence{
+		kind: typeDeliveryFailed, webhookID: d.WebhookID, projectID: d.ProjectID,
+		quiet: webhook.IsOperational(d.EventType),
+		data: operationalData{
+			DeliveryID: d.ID, EventID: d.EventID, EventType: d.EventType, Attempts: &attempts, Outcome: &outcome,
+		},
+	})
+}
+
+// backlog tells of a webhook that has too many deliveries pending, once until
+// there is room for a tenth of the limit again. It is called for each delivery
+// that is published.
+func (o *operations) backlog(ev *webhook.Event, webhookID string, pending, limit int) {
+	full := pending >= limit
+	if !full && (o.flagged.Load() == 0 || pending > limit-limit/10) {
+		return
+	}
+	if !o.flag(webhookID, full) || !full {
+		return
+	}
+	o.g.log.Warn("too many deliveries of a webhook are pending; new ones are skipped",
+		zap.String("webhook_id", webhookID), zap.Int("pending", pending))
+	o.add(occurrence{
+		kind: typeBacklogFull, webhookID: webhookID, projectID: ev.ProjectID,
+		quiet: webhook.IsOperational(ev.Type),
+		data:  operationalData{Pending: &pending},
+	})
+}
+
+// flag notes whether a webhook's backlog is full. It returns whether that is new.
+func (o *operations) flag(webhookID string, full bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.full[webhookID] == full {
+		return false
+	}
+	if full {
+		o.full[webhookID] = true
+	} else {
+		delete(o.full, webhookID)
+	}
+	o.flagged.Store(int32(len(o.full)))
+	return true
+}
+
+// report logs how many events were not published. It is called now and then.
+func (o *operations) report() {
+	if n := o.withheld.Swap(0); n > 0 {
+		o.g.log.Warn("operational events were not published, there were too many", zap.Int64("events", n))
+	}
+}
+
+// handle publishes one event and announces it.
+func (o *operations) handle(oc occurrence) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.g.log.Error("panic while publishing an operational event",
+				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	data, err := json.Marshal(oc.data)
+	if err != nil {
+		o.g.log.Error("operational event could not be made", zap.String("type", oc.kind), zap.Error(err))
+		return
+	}
+	// What was disabled for all projects is no project's business.
+	if !oc.quiet && oc.projectID != webhook.AllProjects {
+		if err := o.publish(&oc, data); err != nil && !errors.Is(err, queue.ErrClosed) {
+			o.g.log.Warn("operational event could not be published",
+				zap.String("type", oc.kind), zap.String("webhook_id", oc.webhookID), zap.Error(err))
+		}
+	}
+	if o.g.announce == nil {
+		return
+	}
+	shown := make(map[string]any)
+	if err := json.Unmarshal(data, &shown); err != nil {
+		return // it was made just now
+	}
+	delete(shown, "url")
+	shown["project_id"] = oc.projectID
+	o.g.announce(Announcement{Type: oc.kind, WebhookID: oc.webhookID, ProjectID: oc.projectID, Data: shown})
+}
+
+// publish stores the event for the webhooks that subscribe to it. If there are
+// none it is not stored: a receiver that is down for days would fill the disk.
+func (o *operations) publish(oc *occurrence, data []byte) error {
+	gen := o.g.current.Load()
+	if gen == nil {
+		return nil
+	}
+	canonical, err := webhook.Canonical(data, false)
+	if err != nil {
+		return fmt.Errorf("canonical form: %w", err)
+	}
+	ctx := context.Background()
+	p := publisher{g: o.g, gen: gen, now: oc.at}
+	event := webhook.Input{Type: oc.kind, ProjectID: oc.projectID, Data: canonical}.Event(oc.at, gen.settings.APIVersion)
+	project, err := p.remembered(ctx, oc.projectID)
+	if err != nil {
+		return fmt.Errorf("context of project: %w", err)
+	}
+	pub := queue.Publication{Event: &event, NewID: true}
+	gen.index.Match(filter.NewEvent(&event, project, gen.names), func(webhookID string, err error) {
+		if webhookID == oc.webhookID {
+			return
+		}
+		if t, ok := p.target(&event, webhookID, err); ok {
+			pub.Targets = append(pub.Targets, t)
+		}
+	})
+	if len(pub.Targets) == 0 {
+		return nil
+	}
+	_, err = o.g.store.Publish(ctx, []queue.Publication{pub})
+	return err
+}
+
+// inForce returns a webhook as the settings in force have it, or nil.
+func (g *Gateway) inForce(webhookID string) *webhook.Subscription {
+	if gen := g.current.Load(); gen != nil {
+		return gen.webhook(webhookID)
+	}
+	return nil
+}
