@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -46,7 +47,7 @@ func parseApp(d *caddyfile.Dispenser, existing any) (any, error) {
 //
 //	webhook_gateway {
 //		store <module> [{ … }]
-//		secrets_key <text>
+//		secrets_key <text> [<previous text>]
 //		api_version <version>
 //		event_types any | [+] <types...>
 //		default_project <project>
@@ -125,7 +126,7 @@ func (a *App) unmarshalSetting(d *caddyfile.Dispenser, seen settings) error {
 	case "store":
 		return a.unmarshalStore(d)
 	case "secrets_key":
-		return secretArg(d, &a.SecretsKey)
+		return a.unmarshalSecretsKey(d)
 	case "api_version":
 		return textArg(d, &a.APIVersion)
 	case "event_types":
@@ -178,6 +179,23 @@ func (a *App) unmarshalStore(d *caddyfile.Dispenser) error {
 		return d.Errf("module %s.%s is not a store (%T)", storeNamespace, module, unm)
 	}
 	a.StoreRaw = caddyconfig.JSONModuleObject(unm, "module", module, nil)
+	return nil
+}
+
+// unmarshalSecretsKey reads "secrets_key <text> [<previous text>]". No error
+// repeats a key.
+func (a *App) unmarshalSecretsKey(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 1 && len(args) != 2 {
+		return d.Errf("secrets_key takes a key and perhaps the previous one, not %d arguments (is a quote missing?)", len(args))
+	}
+	if slices.Contains(args, "") {
+		return d.Err("secrets_key must not be empty")
+	}
+	a.SecretsKey = args[0]
+	if len(args) == 2 {
+		a.PreviousSecretsKey = args[1]
+	}
 	return nil
 }
 

@@ -60,6 +60,7 @@ func TestCaddyfileErrors(t *testing.T) {
 func TestLoadErrors(t *testing.T) {
 	t.Setenv("WGW_TEST_EMPTY", "")
 	t.Setenv("WGW_TEST_SHORT", "hush-short")
+	t.Setenv("WGW_TEST_OK", "a-text-that-is-long-enough-for-a-key")
 	for _, g := range goldens(t, "load") {
 		t.Run(g.name, func(t *testing.T) {
 			config, err := adapt(g.caddyfile)
@@ -89,6 +90,7 @@ func TestAdaptedConfigLoads(t *testing.T) {
 	t.Setenv("ERP_SECRET", "an-erp-secret-of-the-environment")
 	t.Setenv("ERP_OLD_SECRET", "an-old-erp-secret-of-the-environment")
 	t.Setenv("WGW_KEY", strings.Repeat("k", 44))
+	t.Setenv("WGW_NEW_KEY", strings.Repeat("n", 44))
 	for _, g := range goldens(t, "adapt") {
 		t.Run(g.name, func(t *testing.T) {
 			config, err := adapt(strings.ReplaceAll(g.caddyfile, "/run/secrets/wgw_key", secretFile+"-long"))

@@ -11,12 +11,11 @@ import (
 // come in through the HTTP handler `webhook_ingest`.
 //
 // Settings are read when the configuration is loaded. A reload applies them
-// without losing, repeating or delaying a delivery; only `store` and
-// `secrets_key` belong to the store on disk and need a restart. A secret that
-// changed behind a placeholder is read again by `caddy reload --force`.
+// without losing, repeating or delaying a delivery. A secret that changed behind
+// a placeholder is read again by `caddy reload --force`.
 //
 // Placeholders of the forms `{env.NAME}` and `{file./path}` are resolved in
-// `secrets_key`, in the tokens of API keys, and in the secrets and header
+// `secrets_key` and `previous_secrets_key`, in the tokens of API keys, and in the secrets and header
 // values of webhooks, nowhere else. One that is empty or unknown is an error.
 // What they stand for appears neither in `/config/` nor in the log. `{$NAME}`
 // in a Caddyfile does: it is replaced before the configuration is read.
@@ -25,13 +24,21 @@ type App struct {
 	// Default: the `badger` store with its default directory.
 	StoreRaw json.RawMessage `json:"store,omitempty" caddy:"namespace=webhook_gateway.stores inline_key=module"`
 
-	// The key that seals secrets and header values on disk, as text of 32 to
-	// 1024 characters: use `{file./path}` or `{env.NAME}`, and a text such as
-	// `openssl rand -base64 32` prints. A store can be opened only with the
-	// key it was made with.
-	// Default: a key that is generated and kept beside the store, readable by
-	// its owner only.
+	// The key that seals webhooks with their secrets and header values on
+	// disk, as text of 32 to 1024 characters: use `{file./path}` or
+	// `{env.NAME}`, and a text such as `openssl rand -base64 32` prints. What
+	// is sealed can be read only with this key: keep a copy. With another key
+	// the gateway does not start, and a reload is refused.
+	// Default: a key that is generated and kept in the store's directory, in
+	// the file `secrets_key`, readable by its owner only.
 	SecretsKey string `json:"secrets_key,omitempty"`
+
+	// The key that was `secrets_key` before. A reload with both seals
+	// everything with the new key while deliveries go on, and logs when the
+	// previous one is not needed any more. After a generated key it is the
+	// text in the file `secrets_key`: `{file./path/of/store/secrets_key}`.
+	// Default: none.
+	PreviousSecretsKey string `json:"previous_secrets_key,omitempty"`
 
 	// The `api_version` of events that bring none: 1 to 64 of the characters
 	// `A-Z a-z 0-9 . _ -`.

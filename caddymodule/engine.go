@@ -51,7 +51,12 @@ func newEngine(ctx context.Context, key string, opener StoreOpener, logger *zap.
 	if err != nil {
 		owner = [16]byte{} // claims are told apart by their tokens; the owner is for diagnosis
 	}
+	keyFile := ""
+	if f, ok := opener.(KeyFiler); ok {
+		keyFile = f.SecretsKeyFile()
+	}
 	gw, err := gateway.Open(ctx, gateway.Options{
+		KeyFile:  keyFile,
 		Store:    store,
 		Owner:    owner.String(),
 		Logger:   stable,

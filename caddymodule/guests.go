@@ -34,6 +34,15 @@ type StoreOpener interface {
 	OpenStore(ctx context.Context, o StoreOptions) (queue.Store, error)
 }
 
+// KeyFiler is implemented by stores that have a place for the key that seals
+// secrets. With the others secrets_key is needed to create webhooks.
+type KeyFiler interface {
+	// SecretsKeyFile returns the path of the file in which a key is generated
+	// and kept unless secrets_key is set. It is asked for when the store is
+	// open and has to survive as the store does.
+	SecretsKeyFile() string
+}
+
 // StoreOptions is what the app hands to a store. The store may use it until it
 // is closed.
 type StoreOptions struct {

@@ -60,10 +60,8 @@ func (a *App) resolve(ctx caddy.Context) (*gateway.Settings, StoreOpener, error)
 	if s.Keys, err = a.keys(ctx.Logger()); err != nil {
 		return nil, nil, err
 	}
-	if _, literal, err := a.secretsKey(); err != nil {
+	if s.SecretsKey, s.PreviousSecretsKey, err = a.secretsKeys(ctx.Logger()); err != nil {
 		return nil, nil, err
-	} else if literal {
-		warnLiteral(ctx.Logger(), "secrets_key")
 	}
 	egressConfig, err := a.Egress.config(ctx.Logger())
 	if err != nil {
@@ -163,20 +161,41 @@ const (
 	maxSecretsKey = 1024
 )
 
-// secretsKey returns the text of the key that seals secrets on disk, or "" if
-// one is to be generated. literal is true if the text is in the configuration.
-func (a *App) secretsKey() (text string, literal bool, err error) {
-	if a.SecretsKey == "" {
-		return "", false, nil
+// secretsKeys returns the texts of the key that seals secrets on disk, or "" if
+// one is to be generated, and of the one before it, or "".
+func (a *App) secretsKeys(logger *zap.Logger) (key, previous string, err error) {
+	if a.SecretsKey == "" && a.PreviousSecretsKey != "" {
+		return "", "", errors.New("previous_secrets_key: it needs secrets_key, the key to change to")
 	}
-	if text, literal, err = resolveText(a.SecretsKey); err != nil {
-		return "", false, fmt.Errorf("secrets_key: %w", err)
+	if key, err = resolveSecretsKey("secrets_key", a.SecretsKey, logger); err != nil {
+		return "", "", err
 	}
+	if previous, err = resolveSecretsKey("previous_secrets_key", a.PreviousSecretsKey, logger); err != nil {
+		return "", "", err
+	}
+	if key != "" && key == previous {
+		return "", "", errors.New("secrets_key: the key and the previous one must differ")
+	}
+	return key, previous, nil
+}
+
+func resolveSecretsKey(name, raw string, logger *zap.Logger) (string, error) {
+	if raw == "" {
+		return "", nil
+	}
+	text, literal, err := resolveText(raw)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	text = strings.TrimSpace(text) // a file ends with a line break
 	if n := utf8.RuneCountInString(text); n < minSecretsKey || n > maxSecretsKey {
-		return "", false, fmt.Errorf("secrets_key: it has %d characters, it must have %d to %d: openssl rand -base64 32 prints a good one",
-			n, minSecretsKey, maxSecretsKey)
+		return "", fmt.Errorf("%s: it has %d characters, it must have %d to %d: openssl rand -base64 32 prints a good one",
+			name, n, minSecretsKey, maxSecretsKey)
 	}
-	return text, literal, nil
+	if literal {
+		warnLiteral(logger, name)
+	}
+	return text, nil
 }
 
 // keys returns the API keys, ordered by name.

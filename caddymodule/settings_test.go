@@ -370,12 +370,23 @@ func TestPlaceholders(t *testing.T) {
 
 func TestSecretsKey(t *testing.T) {
 	t.Setenv("WGW_KEY", strings.Repeat("k", 32))
-	app := App{SecretsKey: "{env.WGW_KEY}"}
-	if key, literal, err := app.secretsKey(); key != strings.Repeat("k", 32) || literal || err != nil {
-		t.Errorf("%q, literal %v, %v", key, literal, err)
+	t.Setenv("WGW_OLD_KEY", strings.Repeat("o", 32)+"\n")
+	app := App{SecretsKey: "{env.WGW_KEY}", PreviousSecretsKey: "{env.WGW_OLD_KEY}"}
+	key, previous, err := app.secretsKeys(zap.NewNop())
+	if key != strings.Repeat("k", 32) || previous != strings.Repeat("o", 32) || err != nil {
+		t.Errorf("%q, %q, %v", key, previous, err)
 	}
-	if key, _, err := new(App).secretsKey(); key != "" || err != nil {
-		t.Errorf("not set: %q, %v", key, err)
+	if key, previous, err := new(App).secretsKeys(zap.NewNop()); key != "" || previous != "" || err != nil {
+		t.Errorf("not set: %q, %q, %v", key, previous, err)
+	}
+	for name, app := range map[string]*App{
+		"only the previous": {PreviousSecretsKey: "{env.WGW_KEY}"},
+		"twice the same":    {SecretsKey: "{env.WGW_KEY}", PreviousSecretsKey: "{env.WGW_KEY}"},
+		"short":             {SecretsKey: "{env.WGW_KEY}", PreviousSecretsKey: "hush"},
+	} {
+		if _, _, err := app.secretsKeys(zap.NewNop()); err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v, want an error that does not repeat a key", name, err)
+		}
 	}
 }
 

@@ -94,10 +94,15 @@ func (s *StoreBadger) OpenStore(_ context.Context, o StoreOptions) (queue.Store,
 	return badgerstore.Open(badgerstore.Options{Dir: s.canonical, Logger: o.Logger, OnCommit: o.OnCommit})
 }
 
+// SecretsKeyFile implements KeyFiler. The file lies in the directory, so that it
+// is moved and backed up with what it opens.
+func (s *StoreBadger) SecretsKeyFile() string { return filepath.Join(s.canonical, "secrets_key") }
+
 // Interface guards
 var (
 	_ caddy.Module          = (*StoreBadger)(nil)
 	_ caddy.Provisioner     = (*StoreBadger)(nil)
 	_ caddyfile.Unmarshaler = (*StoreBadger)(nil)
 	_ StoreOpener           = (*StoreBadger)(nil)
+	_ KeyFiler              = (*StoreBadger)(nil)
 )

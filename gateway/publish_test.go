@@ -32,6 +32,7 @@ func (observer) Settled(dispatch.Report)          {}
 func (observer) Gone(string)                      {}
 func (observer) NotMade(string, *webhook.Attempt) {}
 func (observer) ClaimLost(string)                 {}
+func (observer) Tripped(string, bool)             {}
 func (observer) EventPublished(gateway.Result)    {}
 func (observer) FilterFailed()                    {}
 
