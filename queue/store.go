@@ -361,6 +361,12 @@ type Stats struct {
 	// opened. Zero is what it should be.
 	Lost uint64
 
+	// CheckedAt is when a store that reads all it has from time to time, to
+	// compare it with its checksums, last came to the end; zero before. Damaged
+	// counts what did not match.
+	CheckedAt time.Time
+	Damaged   int64
+
 	// Err is why the store is unavailable; nil while it works.
 	Err error
 }

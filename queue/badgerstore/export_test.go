@@ -128,6 +128,9 @@ func FlipInTargets(s *Store, id string) error {
 	})
 }
 
+// Scrub reads the whole store now.
+func Scrub(s *Store) { s.scrub() }
+
 // CopySparse copies a file but for its holes.
 func CopySparse(to, from string) error { return copySparse(to, from) }
 

@@ -13,6 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -393,6 +397,49 @@ func TestDamagedRecordIsNamedAndCanBeReplaced(t *testing.T) {
 	list("", 3, 0)
 	list("prj_1", 2, 0)
 	list("prj_2", 1, 0)
+}
+
+func TestScrubCountsWhatIsDamaged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	core, logs := observer.New(zapcore.ErrorLevel)
+	o := badgerstore.Options{Dir: dir, Logger: zap.New(core)}
+	s := mustOpen(t, o)
+	mustPublish(t, s, 0, 5)
+	for range 2 {
+		for _, c := range mustClaim(t, s, start.Add(time.Hour), 5) {
+			mustFinish(t, s, c, webhook.Pending)
+		}
+	}
+	big := publication(7)
+	big.Event.Body = make([]byte, 512<<10) // more than is read at a time
+	if _, err := s.Publish(background, []queue.Publication{big}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1", Data: make([]byte, 50)}); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Stats(); !st.CheckedAt.IsZero() {
+		t.Errorf("stats are %+v", st)
+	}
+	badgerstore.Scrub(s)
+	if st := s.Stats(); st.CheckedAt.IsZero() || st.Damaged != 0 || logs.Len() != 0 {
+		t.Errorf("stats are %+v, log is %v", st, logs.All())
+	}
+	ids := []string{}
+	for _, c := range mustClaim(t, s, start.Add(2*time.Hour), 6) {
+		ids = append(ids, c.Delivery.ID)
+	}
+	err := errors.Join(
+		badgerstore.FlipInEvent(s, ids[0]), badgerstore.FlipInTargets(s, ids[1]),
+		badgerstore.FlipInRecord(s, queue.WebhookRecord, "wh_1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	badgerstore.Scrub(s)
+	if st := s.Stats(); st.Damaged != 3 || logs.Len() != 4 {
+		t.Errorf("stats are %+v, log is %v", st, logs.All())
+	}
 }
 
 func TestTooMuchWaitingIsRefused(t *testing.T) {

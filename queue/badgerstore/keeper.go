@@ -8,7 +8,8 @@ import (
 )
 
 // A keeper does what needs doing beside the calls: it watches the free space,
-// keeps the high-water mark, and lets Badger tidy up when it is quiet.
+// keeps the high-water mark, lets Badger tidy up when it is quiet, and has all
+// that is stored read once a day.
 type keeper struct {
 	saved     uint64 // pack in the high-water mark
 	seen      uint64 // newest pack at the last round
@@ -17,6 +18,8 @@ type keeper struct {
 
 	rounds int      // since age was taken
 	age    eventKey // the newest event at that time
+
+	scrub scrub
 
 	tidying chan struct{} // closed when the last flatten was done; nil before the first
 }
@@ -73,6 +76,7 @@ func (s *Store) keepOnce() {
 		s.log.Warn("cannot keep the high-water mark", zap.Error(err))
 	}
 	s.putOffOld()
+	s.scrubIfDue()
 	k := &s.keeper
 	if seq := s.committed.Load().seq; seq != k.seen {
 		k.seen, k.quiet = seq, 0

@@ -195,6 +195,9 @@ func (s *Store) Stats() queue.Stats {
 		Err:        s.failure(),
 	}
 	st.Full = s.space.tooFullTo(publish)
+	if last := s.keeper.scrub.last.Load(); last != nil {
+		st.CheckedAt, st.Damaged = last.at, last.damaged
+	}
 	c := s.committed.Load()
 	for _, status := range webhook.Statuses {
 		st.Deliveries[status] = c.counts[statusByte(status)]
