@@ -2,19 +2,254 @@ package gateway
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"time"
 
-	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/filter"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// Events lists the events of a project, newest first.
-func (g *Gateway) Events(ctx context.Context, by *Key, projectID string, p Page) ([]webhook.Event, string, error) {
-	return nil, "", problem.New(problem.NotFound, "")
+// Events lists the events of a project, newest first, test events included.
+// next is empty on the last page; while it is not, a page can be short.
+func (g *Gateway) Events(
+	ctx context.Context, by *Key, projectID string, p Page,
+) (list []webhook.Event, next string, err error) {
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return nil, "", err
+	}
+	if !seesProject(by, projectID) {
+		return nil, "", noProject()
+	}
+	if err := checkLimit(p); err != nil {
+		return nil, "", err
+	}
+	page, err := g.store.Events(ctx, queue.EventQuery{ProjectID: projectID, Cursor: p.Cursor, Limit: p.Limit})
+	if err != nil {
+		return nil, "", refusal(err, noProject())
+	}
+	return page.Events, page.Next, nil
 }
 
-// Event returns an event and what became of it, webhook by webhook.
-// projectID may be empty: it is needed only where several projects that the
-// key is for have an event with this id.
+// Event returns an event and, for a page of the webhooks that its project has
+// now, what became of it. projectID may be empty: it is only needed, on pain of
+// a Conflict, if several projects that the key is for have an event with this id.
+//
+// What became of it for a webhook is its delivery's status where there is one.
+// Where there is none it is judged now, by the webhook's present subscription
+// and filter; a webhook that would get the event now has changed since, so it
+// counts as created later. A test event concerns only the webhook it was for.
 func (g *Gateway) Event(ctx context.Context, by *Key, id, projectID string, p Page) (EventDetail, error) {
-	return EventDetail{}, problem.New(problem.NotFound, "")
+	if err := RequireScope(by, ScopeRead); err != nil {
+		return EventDetail{}, err
+	}
+	gen, err := g.generation()
+	if err != nil {
+		return EventDetail{}, err
+	}
+	after, err := p.after()
+	if err != nil {
+		return EventDetail{}, err
+	}
+	ev, err := g.event(ctx, by, id, projectID)
+	if err != nil {
+		return EventDetail{}, err
+	}
+	o := outcomes{g: g, gen: gen, by: by, event: &ev}
+	if err := o.fill(ctx, after, p.Limit); err != nil {
+		return EventDetail{}, refusal(err, noEvent())
+	}
+	return EventDetail{Event: ev, Webhooks: o.list, Next: o.next}, nil
+}
+
+// seesProject says whether a key may see the events of a project. The test
+// events of webhooks of all projects belong to webhook.AllProjects.
+func seesProject(by *Key, projectID string) bool {
+	if projectID == webhook.AllProjects {
+		return len(by.Projects) == 0
+	}
+	return webhook.ValidProjectID(projectID) && by.Allows(projectID)
+}
+
+// event finds an event that a key may see. Without a projectID there must be
+// only one.
+func (g *Gateway) event(ctx context.Context, by *Key, id, projectID string) (webhook.Event, error) {
+	var found []webhook.Event
+	projects, err := g.projectsOf(ctx, by, id, projectID)
+	for _, project := range projects {
+		var ev webhook.Event
+		switch ev, err = g.store.Event(ctx, project, id); {
+		case err == nil:
+			found = append(found, ev)
+		case errors.Is(err, queue.ErrNotFound):
+			err = nil
+		default:
+			return ev, refusal(err, noEvent())
+		}
+	}
+	switch {
+	case err != nil:
+		return webhook.Event{}, refusal(err, noEvent())
+	case len(found) == 0:
+		return webhook.Event{}, noEvent()
+	case len(found) > 1:
+		return webhook.Event{}, conflict("Several projects have an event with this id. Say which one by project_id.")
+	}
+	return found[0], nil
+}
+
+// projectsOf returns the projects that may have the event which a key asks for.
+func (g *Gateway) projectsOf(ctx context.Context, by *Key, id, projectID string) ([]string, error) {
+	switch {
+	case projectID != "" && !seesProject(by, projectID):
+		return nil, nil
+	case projectID != "":
+		return []string{projectID}, nil
+	case len(by.Projects) > 0:
+		return slices.Compact(slices.Sorted(slices.Values(by.Projects))), nil
+	}
+	return g.store.EventProjects(ctx, id, 2)
+}
+
+// outcomes finds out what became of an event, webhook by webhook.
+type outcomes struct {
+	g     *Gateway
+	gen   *Generation
+	by    *Key
+	event *webhook.Event
+
+	env  *filter.Event // made when it is needed
+	list []EventOutcome
+	next string
+}
+
+// fill adds the outcomes of up to limit webhooks that follow after.
+func (o *outcomes) fill(ctx context.Context, after string, limit int) error {
+	for began := time.Now(); ; {
+		ids := o.g.webhookIDs(o.gen, o.by, o.event.ProjectID, after, limit+1)
+		for i, id := range ids {
+			if len(o.list) == limit || i > 0 && time.Since(began) > pageTime {
+				o.next = base64.RawURLEncoding.EncodeToString([]byte(after))
+				return nil
+			}
+			outcome, err := o.of(ctx, id)
+			if err != nil {
+				return err
+			}
+			if outcome.Result != "" {
+				o.list = append(o.list, outcome)
+			}
+			after = id
+		}
+		if len(ids) <= limit {
+			return nil
+		}
+	}
+}
+
+// of returns what became of the event for a webhook, without a Result if there
+// is nothing to tell.
+func (o *outcomes) of(ctx context.Context, webhookID string) (EventOutcome, error) {
+	d, found, err := o.delivery(ctx, webhookID)
+	switch {
+	case err != nil:
+		return EventOutcome{}, err
+	case found:
+		outcome := EventOutcome{WebhookID: webhookID, Result: string(d.Status), DeliveryID: d.ID}
+		if d.Status == webhook.FilterError {
+			outcome.Error = d.Reason
+		}
+		return outcome, nil
+	case isTestEvent(o.event.ID):
+		return EventOutcome{}, nil
+	}
+	return o.judge(ctx, webhookID)
+}
+
+// delivery returns the delivery of the event to a webhook, if there is one.
+func (o *outcomes) delivery(ctx context.Context, webhookID string) (webhook.Delivery, bool, error) {
+	q := queue.DeliveryQuery{WebhookID: webhookID, EventID: o.event.ID, Limit: MaxPage}
+	for {
+		page, err := o.g.store.Deliveries(ctx, q)
+		if err != nil {
+			return webhook.Delivery{}, false, err
+		}
+		// A webhook of all projects can have one for each project with the id.
+		for _, d := range page.Deliveries {
+			if d.ProjectID == o.event.ProjectID {
+				return d, true, nil
+			}
+		}
+		if q.Cursor = page.Next; page.Next == "" {
+			return webhook.Delivery{}, false, nil
+		}
+	}
+}
+
+// judge says why a webhook without a delivery got none.
+func (o *outcomes) judge(ctx context.Context, webhookID string) (EventOutcome, error) {
+	outcome := EventOutcome{WebhookID: webhookID, Computed: true}
+	sub := o.gen.webhook(webhookID)
+	entry, ok := o.gen.index.Entry(webhookID)
+	if sub == nil || !ok {
+		return EventOutcome{}, nil // deleted meanwhile
+	}
+	if sub.CreatedAt.After(o.event.ReceivedAt) {
+		outcome.Result = ResultCreatedLater
+		return outcome, nil
+	}
+	env, err := o.environment(ctx)
+	if err != nil {
+		return outcome, err
+	}
+	switch verdict, err := entry.Judge(env); verdict {
+	case filter.Matches:
+		outcome.Result = ResultCreatedLater
+	case filter.Failed:
+		outcome.Result, outcome.Error = string(webhook.FilterError), err.Error()
+	case filter.Filtered:
+		outcome.Result = ResultFiltered
+	default:
+		outcome.Result = ResultNotSubscribed
+	}
+	return outcome, nil
+}
+
+// environment returns what filters see of the event. What it did not say about
+// its project itself is what is remembered now.
+func (o *outcomes) environment(ctx context.Context) (*filter.Event, error) {
+	if o.env == nil {
+		env, err := o.g.environment(ctx, o.gen, o.event)
+		if err != nil {
+			return nil, err
+		}
+		o.env = env
+	}
+	return o.env, nil
+}
+
+func (g *Gateway) environment(ctx context.Context, gen *Generation, ev *webhook.Event) (*filter.Event, error) {
+	project := ev.Context
+	if project == nil {
+		var err error
+		if project, err = g.store.Context(ctx, ev.ProjectID); err != nil {
+			return nil, err
+		}
+	}
+	return filter.NewEvent(ev, project, gen.names), nil // nil is an object with the id
+}
+
+// webhookIDs returns up to limit ids of the webhooks that get the events of a
+// project and that the key may see, ascending, that follow after.
+func (g *Gateway) webhookIDs(gen *Generation, by *Key, projectID, after string, limit int) []string {
+	ids := g.webhooks.page(projectID, after, limit)
+	for _, sub := range gen.staticOf(projectID, by) {
+		if sub.ID > after {
+			ids = append(ids, sub.ID)
+		}
+	}
+	slices.Sort(ids)
+	return ids[:min(limit, len(ids))]
 }
