@@ -150,13 +150,18 @@ func TestEveryAnswerIsAsDocumented(t *testing.T) {
 	delivery := w.want(200, w.do("POST", "/api/v1/webhooks/"+id+"/test", ``)).text(t, "id")
 	w.want(200, w.do("GET", "/api/v1/webhooks/"+id+"/deliveries", ""))
 	w.want(200, w.do("GET", "/api/v1/deliveries/"+delivery, ""))
-	w.want(202, w.do("POST", "/api/v1/deliveries/"+delivery+"/retry", ""))
 
+	// What is skipped waits for nobody but a retry.
+	w.want(200, w.do("PATCH", "/api/v1/webhooks/"+id, `{"status":"disabled"}`))
 	event := w.publish(`{"type":"project.created","data":{"id":"acme","name":"A"}}`)
+	skipped := w.want(200, w.do("GET", "/api/v1/webhooks/"+id+"/deliveries?status=skipped&event_id="+event, "")).get(t, "data").([]any)
+	w.want(202, w.do("POST", "/api/v1/deliveries/"+skipped[0].(map[string]any)["id"].(string)+"/retry", ""))
+	w.want(409, w.do("POST", "/api/v1/deliveries/"+delivery+"/retry", "")) // a test event
 	w.want(200, w.do("GET", "/api/v1/projects/acme/events", ""))
 	w.want(200, w.do("GET", "/api/v1/events/"+event, ""))
 	w.want(200, w.do("POST", "/api/v1/filters/test", `{"filter":"data.id == \"acme\"","event_id":"`+event+`","project_id":"acme"}`))
 	w.want(200, w.do("POST", "/api/v1/filters/test", `{"filter":"data.n > 3","event":{"type":"project.created","data":{"id":"acme"}}}`))
+	w.want(200, w.do("PATCH", "/api/v1/webhooks/"+id, `{"status":"active"}`))
 	w.want(200, w.do("POST", "/api/v1/webhooks/"+id+"/replay", `{"since":"2024-01-01T00:00:00Z","dry_run":true}`))
 	replay := w.want(202, w.do("POST", "/api/v1/webhooks/"+id+"/replay", `{"since":"2024-01-01T00:00:00Z","status":["delivered","skipped"]}`)).text(t, "id")
 	w.want(200, w.do("GET", "/api/v1/replays/"+replay, ""))

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2" //nolint:depguard // what this package must agree with
 	"pgregory.net/rapid"
 )
 
