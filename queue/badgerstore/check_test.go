@@ -220,6 +220,9 @@ func (c *checker) memory() {
 	if n := s.waiting.used.Load(); n != 0 {
 		c.report("%d bytes are waiting to be stored, though no call is", n)
 	}
+	if len(s.lanes) != len(s.numbers) {
+		c.report("%d lanes by id, %d by number", len(s.lanes), len(s.numbers))
+	}
 	total := 0
 	for _, l := range s.allLanes() {
 		l.mu.Lock()

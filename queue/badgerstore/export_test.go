@@ -42,10 +42,7 @@ func Live(s *Store) int {
 func MeasureSpace(s *Store) error { return s.space.measure(&s.opts) }
 
 // TidyUp does now what is done in quiet time.
-func TidyUp(s *Store) {
-	s.flatten()
-	s.tidied()
-}
+func TidyUp(s *Store) { s.merge() }
 
 // DiskUse returns the bytes of a file that are no hole.
 func DiskUse(name string) (sum int64, err error) {
@@ -126,6 +123,19 @@ func FlipInTargets(s *Store, id string) error {
 		v[len(v)-1] ^= 4
 		return txn.Set(keyOfEvent(k.event()), v)
 	})
+}
+
+// Lanes counts the webhooks that the store knows, in memory and on disk.
+func Lanes(s *Store) (lanes, names int, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(over([]byte{prefixName}))
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			names++
+		}
+		return nil
+	})
+	return len(s.allLanes()), names, err
 }
 
 // Scrub reads the whole store now.

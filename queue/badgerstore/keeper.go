@@ -123,10 +123,15 @@ func (s *Store) flatten() {
 				s.fail(fmt.Errorf("database panicked while tidying up: %v", r))
 			}
 		}()
-		if err := s.db.Flatten(1); err != nil {
-			s.log.Warn("cannot tidy up the store", zap.Error(err))
-		}
+		s.merge()
 	}()
+}
+
+// merge merges all levels.
+func (s *Store) merge() {
+	if err := s.db.Flatten(1); err != nil {
+		s.log.Warn("cannot tidy up the store", zap.Error(err))
+	}
 }
 
 // tidied waits until flatten is done, if it is under way.

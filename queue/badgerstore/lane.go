@@ -9,7 +9,8 @@ import (
 )
 
 // A lane is what the store has in memory of one webhook: its number, how much
-// is pending, and where that is. It stays for the life of the process.
+// is pending, and where that is. It stays until the webhook is deleted and its
+// deliveries are retired.
 //
 // A pending delivery is in exactly one of these places: fresh (no record, not
 // claimed), a window of the due index or the part of the index after the
@@ -19,9 +20,12 @@ type lane struct {
 	id     string
 	number uint32
 
+	dropped bool // forgotten; for the committer
+
 	mu       sync.Mutex
-	backlog  int // pending deliveries, wherever they are
-	waiting  int // those that the journal is about to record
+	admitted uint64 // deliveries that were ever
+	backlog  int    // pending deliveries, wherever they are
+	waiting  int    // those that the journal is about to record
 	fresh    fifo
 	live     unrecorded
 	windows  [2]window // by class

@@ -200,6 +200,7 @@ type publication struct {
 	record  eventRecord
 	live    *liveEvent // set by write; nil without targets
 	counts  counts
+	drops   uint64 // Store.drops when the targets were looked up
 }
 
 // encode prepares everything that does not depend on the event's key.
@@ -207,6 +208,7 @@ func (r *publication) encode() error {
 	if len(r.pub.Remember) > maxValue {
 		return fmt.Errorf("%d bytes are too many to remember", len(r.pub.Remember))
 	}
+	r.drops, r.counts = r.store.drops.Load(), counts{}
 	var err error
 	if r.targets, err = r.store.targets(r.pub.Targets); err != nil {
 		return err
@@ -215,7 +217,11 @@ func (r *publication) encode() error {
 		r.counts.add(r.targets[i].status, 1)
 	}
 	r.pending = int(r.counts[statusByte(webhook.Pending)])
-	r.record, err = encodeEvent(r.store.buffers.get(), &r.pub, r.targets)
+	buf := r.record.value
+	if buf == nil {
+		buf = r.store.buffers.get()
+	}
+	r.record, err = encodeEvent(buf, &r.pub, r.targets)
 	return err
 }
 
@@ -225,10 +231,18 @@ func (r *publication) weight() (int, int64) {
 	if r.pub.Remember != nil {
 		bytes += len(r.pub.Remember)
 	}
-	return 4, int64(bytes)
+	entries := 4
+	if r.store.drops.Load() != r.drops { // renew may have to write names
+		entries += len(r.targets)
+		bytes += len(r.targets) * (maxID + 16)
+	}
+	return entries, int64(bytes)
 }
 
 func (r *publication) write(p *pack) error {
+	if err := r.renew(p); err != nil {
+		return err
+	}
 	ev := r.pub.Event
 	k := p.meta.lastKey.next(ev.ReceivedAt)
 	p.meta.lastKey = k
@@ -284,6 +298,7 @@ func (s *Store) admit(e *liveEvent) {
 		}
 		l := t.lane
 		l.mu.Lock()
+		l.admitted++
 		l.live.add(e.key.delivery(i), e)
 		if t.status != webhook.Pending {
 			l.mu.Unlock()

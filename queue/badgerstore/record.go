@@ -93,6 +93,9 @@ func (s *Store) DeleteRecord(ctx context.Context, kind queue.RecordKind, id stri
 	if err := s.write(ctx, r, r.waiter); err != nil {
 		return fmt.Errorf("delete %s record %s: %w", kind, id, err)
 	}
+	if l := s.lane(id); l != nil && kind == queue.WebhookRecord {
+		s.forget(ctx, map[uint32]bool{l.number: true})
+	}
 	return nil
 }
 

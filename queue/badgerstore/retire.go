@@ -78,10 +78,12 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 	if err != nil {
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
-	if err := s.removeEvents(ctx, keys); err != nil {
+	numbers := make(map[uint32]bool)
+	if err := s.removeEvents(ctx, keys, numbers); err != nil {
 		s.retiring.resume = eventKey{}
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
+	s.forget(ctx, numbers)
 	return len(keys), more, nil
 }
 
@@ -172,10 +174,10 @@ func (s *Store) targetEnded(txn *badger.Txn, k deliveryKey, number uint32) bool 
 const deletionsPerPack = 1000
 
 // removeEvents removes events in steps, each one after its deliveries, so that
-// an interrupted removal is taken up again.
-func (s *Store) removeEvents(ctx context.Context, keys []eventKey) error {
+// an interrupted removal is taken up again. It adds the webhooks' numbers.
+func (s *Store) removeEvents(ctx context.Context, keys []eventKey, numbers map[uint32]bool) error {
 	return s.db.View(func(txn *badger.Txn) error {
-		r := remover{ctx: ctx, store: s, txn: txn, step: &removalStep{}}
+		r := remover{ctx: ctx, store: s, txn: txn, step: &removalStep{}, numbers: numbers}
 		for _, k := range keys {
 			if err := r.event(k); err != nil {
 				return err
@@ -191,6 +193,8 @@ type remover struct {
 	store *Store
 	txn   *badger.Txn
 	step  *removalStep
+
+	numbers map[uint32]bool // of the webhooks
 }
 
 func (r *remover) event(k eventKey) error {
@@ -205,6 +209,7 @@ func (r *remover) event(k eventKey) error {
 	}
 	var whose eventID                                      // as a delivery has it
 	_ = eachTarget(value, key, func(t storedTarget) bool { // a damaged record names none
+		r.numbers[t.number] = true
 		err = r.delivery(&whose, t.number, k.delivery(t.ordinal))
 		return err == nil
 	})

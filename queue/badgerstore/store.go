@@ -42,7 +42,8 @@ type Store struct {
 	lanesMu sync.RWMutex
 	lanes   map[string]*lane
 	numbers map[uint32]*lane
-	next    uint32 // number of the next new lane
+	next    uint32        // number of the next new lane
+	drops   atomic.Uint64 // requests that have dropped lanes
 
 	journal journal
 	backlog atomic.Int64 // pending deliveries

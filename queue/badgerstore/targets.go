@@ -98,6 +98,9 @@ func (r *naming) weight() (int, int64) {
 
 func (r *naming) write(p *pack) error {
 	for _, l := range r.lanes {
+		if l.dropped {
+			continue // before it was named
+		}
 		p.set(keyOfName(l.number), []byte(l.id))
 		p.meta.nextNumber = max(p.meta.nextNumber, l.number+1)
 	}
