@@ -16,6 +16,7 @@ const (
 	Unauthorized         Code = "unauthorized"           // 401
 	ScopeMissing         Code = "scope_missing"          // 403: the key lacks the scope
 	ProjectNotAllowed    Code = "project_not_allowed"    // 403: the key is not for this project
+	CrossOrigin          Code = "cross_origin"           // 403: another site asked for a change in the dashboard
 	NotFound             Code = "not_found"              // 404
 	MethodNotAllowed     Code = "method_not_allowed"     // 405
 	Conflict             Code = "conflict"               // 409: the state does not allow it
@@ -67,6 +68,7 @@ var codes = map[Code]codeInfo{
 	Unauthorized:         {http.StatusUnauthorized, "A valid API key is required"},
 	ScopeMissing:         {http.StatusForbidden, "The API key lacks the scope for this"},
 	ProjectNotAllowed:    {http.StatusForbidden, "The API key is not for this project"},
+	CrossOrigin:          {http.StatusForbidden, "The request comes from another site"},
 	NotFound:             {http.StatusNotFound, "There is no such resource"},
 	MethodNotAllowed:     {http.StatusMethodNotAllowed, "The method is not allowed here"},
 	Conflict:             {http.StatusConflict, "The state of the resource does not allow this"},
