@@ -93,7 +93,7 @@ func cmdKeyCreate(fl caddycmd.Flags) (int, error) {
 	if err := admin.do(context.Background(), http.MethodPost, "keys", "application/json", string(body), &created); err != nil {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("create API key: %w", err)
 	}
-	fmt.Println(created.Token)
+	fmt.Fprintln(os.Stdout, created.Token)
 	fmt.Fprintf(os.Stderr, "API key %s: %s, for %s, %s. Its token above is not shown again.\n",
 		created.Name, scopeText(created.Scopes), projectText(created.Projects), expiryText(&created))
 	return caddy.ExitCodeSuccess, nil
