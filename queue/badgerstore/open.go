@@ -34,6 +34,7 @@ func Open(o Options) (*Store, error) {
 		lanes:   make(map[string]*lane),
 		numbers: make(map[uint32]*lane),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
+		closing: make(chan struct{}),
 		stopAll: make(chan struct{}),
 		commits: make(chan struct{}),
 	}

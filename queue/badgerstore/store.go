@@ -22,9 +22,10 @@ type Store struct {
 
 	// life is held for reading by every call and for writing by Close, because
 	// closing Badger under a transaction kills the process.
-	life   sync.RWMutex
-	closed atomic.Bool
-	broken atomic.Pointer[error] // why the store is unavailable
+	life    sync.RWMutex
+	closed  atomic.Bool
+	closing chan struct{}         // closed when Close is called
+	broken  atomic.Pointer[error] // why the store is unavailable
 
 	inbox     inbox
 	waiting   allowance // of publications
@@ -218,6 +219,9 @@ func (s *Store) Stats() queue.Stats {
 // Close implements queue.Store.
 func (s *Store) Close() error {
 	first := s.closed.CompareAndSwap(false, true)
+	if first {
+		close(s.closing)
+	}
 	s.life.Lock()
 	defer s.life.Unlock()
 	if !first {
