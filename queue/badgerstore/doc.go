@@ -16,6 +16,11 @@
 // Until then it lives in the journal (journal.go); on start the journal is
 // read back from the events that follow the persisted low-water mark.
 //
+// Lists of deliveries (list.go) merge the records with what each lane has in
+// memory of those without one (unrecorded.go). Upkeep is the keeper's
+// (keeper.go, scrub.go) and the caller's (retire.go, forget.go, backup.go).
+// docs/adr/0009-history-and-upkeep.md gives the reasons.
+//
 // Locks are taken in this order: Store.life, Store.lanesMu, journal.mu,
 // lane.mu. No lock is held while waiting for the committer, except Store.life.
 package badgerstore
