@@ -22,7 +22,7 @@ import (
 // DefaultPrefix is where the API is mounted unless something else is said.
 const DefaultPrefix = "/api/v1"
 
-// Options are what an API needs. All fields are required.
+// Options are what an API needs. All fields but LinkURL are required.
 type Options struct {
 	// Prefix is the path under which the API is mounted: "/api/v1". It begins
 	// with a slash and does not end with one.
@@ -34,6 +34,10 @@ type Options struct {
 	// Identify returns the key of whoever sent the request. The error is shown
 	// to the client.
 	Identify func(*gateway.Gateway, *http.Request) (*gateway.Key, error)
+
+	// LinkURL returns the URL at which a link to the dashboard is opened, and
+	// whether there is a dashboard. Nil: there is none.
+	LinkURL func(r *http.Request, token string) (url string, ok bool)
 
 	Logger *zap.Logger
 }
@@ -54,6 +58,7 @@ func New(o Options) (*API, error) {
 	a.registerReplays(h)
 	a.registerEvents(h)
 	a.registerFilters(h)
+	a.registerLinks(h)
 	a.registerGateway(h)
 	finishDocument(h.OpenAPI())
 	var err error

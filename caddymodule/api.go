@@ -36,6 +36,7 @@ func (h *API) Provision(ctx caddy.Context) error {
 		Prefix:   strings.TrimSuffix(h.PathPrefix, "/"),
 		Gateway:  app.gateway,
 		Identify: h.identify,
+		LinkURL:  app.life.dashboards.linkURL,
 		Logger:   h.life.logger,
 	})
 	return err

@@ -42,12 +42,16 @@ type lifecycle struct {
 	// engine is set by Start while this instance holds it in the pool.
 	engine     *engine
 	generation *gateway.Generation
+	events     *caddyevents.App
 	stopLogs   func() // ends the engine's logging to logger; nil before Start
+	stopEvents func() // ends the engine's events to events; nil before Start
 
 	// serving is what handlers use; nil until Start has put the settings in
 	// force. It stays after Cleanup: an old handler may still publish into an
 	// engine that a newer configuration holds open, and a closed one refuses.
 	serving atomic.Pointer[gateway.Gateway]
+
+	dashboards dashboards
 
 	ready chan struct{} // closed when serving is set
 	gone  chan struct{} // closed by Cleanup
@@ -80,7 +84,8 @@ func (a *App) watchStopping(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("events app: %w", err)
 	}
-	return app.(*caddyevents.App).On("stopping", stoppingHandler{a})
+	a.life.events = app.(*caddyevents.App)
+	return a.life.events.On("stopping", stoppingHandler{a})
 }
 
 type stoppingHandler struct{ app *App }
@@ -123,6 +128,7 @@ func (a *App) Start() error {
 		return fmt.Errorf("apply settings: %w", err)
 	}
 	l.stopLogs = e.logs.add(l.logger.Core())
+	l.stopEvents = e.events.add(l.ctx, l.events)
 	l.serving.Store(e.gateway)
 	close(l.ready)
 	l.logger.Info("webhook gateway is ready",
@@ -161,6 +167,9 @@ func (a *App) Cleanup() error {
 		if l.engine != nil {
 			errs = append(errs, releaseEngine(l.engine))
 			l.engine = nil
+		}
+		if l.stopEvents != nil {
+			l.stopEvents() // after the last ones were emitted
 		}
 	})
 	return errors.Join(errs...)
