@@ -89,6 +89,9 @@ func (a *API) registerDeliveryList(h huma.API) {
 		f := gateway.DeliveryFilter{
 			Status: webhook.Status(in.Status), EventType: in.Type, EventID: in.EventID, Since: in.Since, Until: in.Until,
 		}
+		if f.Until.IsZero() && c.r.URL.Query().Has("until") {
+			f.Until = f.Until.Add(1) // the year 1 is a time, too
+		}
 		found, next, err := c.gw.Deliveries(c, c.by, in.ID, f, in.page())
 		if err != nil {
 			return nil, err

@@ -106,10 +106,15 @@ func checkParameter(text string, s *huma.Schema) string {
 	return ""
 }
 
-// parseTime reads an RFC 3339 time.
+// parseTime reads an RFC 3339 time. One that has no such form in UTC, which is
+// how times are answered and stored, is none.
 func parseTime(text string) (time.Time, bool) {
 	t, err := time.Parse(time.RFC3339Nano, text)
-	return t, err == nil && len(text) > 10 && text[10] == 'T'
+	if err != nil || len(text) < 11 || text[10] != 'T' {
+		return time.Time{}, false
+	}
+	year := t.UTC().Year()
+	return t, year >= 0 && year <= 9999
 }
 
 func enumerate(values []any) string {

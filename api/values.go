@@ -165,6 +165,9 @@ func (v *moment) read(d *decoder, raw jsontext.Value, at string) {
 		d.add(problem.InvalidValue, "This must be a time of RFC 3339 such as 2024-01-01T00:00:00Z.", at)
 		return
 	}
+	if t.IsZero() {
+		t = t.Add(1) // the year 1 is a time, too
+	}
 	*v = moment(t)
 }
 
