@@ -26,8 +26,12 @@ func (a *API) registerLinks(h huma.API) {
 		summary: "Make a link that opens the dashboard of a project",
 		description: "The link works once, within five minutes. The session that it opens is for this project, has at most the scopes of the key, " +
 			"and ends with the key. 409 if the gateway serves no dashboard that people sign in to.",
-		scope: gateway.ScopeRead, errors: []int{http.StatusConflict, http.StatusTooManyRequests},
+		scope: gateway.ScopeRead, errors: []int{http.StatusConflict},
+		exists: projectAllowed,
 	}, func(c *call, in *path, _ *noBody) (*link, error) {
+		if err := projectAllowed(c); err != nil {
+			return nil, err
+		}
 		if _, ok := a.linkURL(c.r, ""); !ok {
 			return nil, problem.New(problem.Conflict, "This gateway has no dashboard to sign in to: add webhook_dashboard to its configuration.")
 		}

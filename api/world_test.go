@@ -89,6 +89,9 @@ func newWorld(t *testing.T) *world {
 		Identify: func(g *gateway.Gateway, r *http.Request) (*gateway.Key, error) {
 			return g.Authenticate(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 		},
+		LinkURL: func(_ *http.Request, token string) (string, bool) {
+			return "https://site.example/webhooks/open?link=" + token, true
+		},
 		Logger: zaptest.NewLogger(t, zaptest.Level(zap.ErrorLevel)),
 	})
 	if err != nil {
