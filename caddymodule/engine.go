@@ -22,6 +22,7 @@ type engine struct {
 	key     string // in engines
 	gateway *gateway.Gateway
 	logs    *relay
+	events  *bus
 	closing sync.Once
 	closed  chan struct{} // closed when the gateway is
 	err     error         // of closing it; read after closed
@@ -55,21 +56,24 @@ func newEngine(ctx context.Context, key string, opener StoreOpener, logger *zap.
 	if f, ok := opener.(KeyFiler); ok {
 		keyFile = f.SecretsKeyFile()
 	}
+	events := newBus(stable)
 	gw, err := gateway.Open(ctx, gateway.Options{
 		KeyFile:  keyFile,
 		Store:    store,
 		Owner:    owner.String(),
 		Logger:   stable,
 		Observer: metrics,
+		Announce: events.announce,
 	})
 	if err != nil {
+		events.close()
 		_ = store.Close() // the first error is the one to tell
 		return nil, fmt.Errorf("open gateway: %w", err)
 	}
 	// Loading a configuration and opening a store leave more garbage than an idle
 	// gateway needs, and the next collection may be far away.
 	debug.FreeOSMemory()
-	return &engine{key: key, gateway: gw, logs: logs, closed: make(chan struct{})}, nil
+	return &engine{key: key, gateway: gw, logs: logs, events: events, closed: make(chan struct{})}, nil
 }
 
 // releaseEngine gives an engine back; the last one to do so closes it.
@@ -84,6 +88,7 @@ func (e *engine) close() error {
 	e.closing.Do(func() {
 		defer close(e.closed)
 		e.err = e.gateway.Close()
+		e.events.close()
 	})
 	<-e.closed
 	return e.err

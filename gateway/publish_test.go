@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,10 +63,13 @@ func mustOpen(t *testing.T, dir string, clock func() time.Time) (*gateway.Gatewa
 // receiver that answers 200.
 func settings(t *testing.T, subs ...webhook.Subscription) *gateway.Settings {
 	t.Helper()
-	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(func() {
-		receiver.CloseClientConnections()
-		receiver.Close()
+	receiver := sync.OnceValue(func() string { // not in a bubble, whose time it would stop
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		t.Cleanup(func() {
+			s.CloseClientConnections()
+			s.Close()
+		})
+		return s.URL
 	})
 	out, err := egress.New(egress.Config{
 		AllowHTTP: true,
@@ -78,7 +82,7 @@ func settings(t *testing.T, subs ...webhook.Subscription) *gateway.Settings {
 	for i := range subs {
 		subs[i].Static = true
 		if subs[i].URL == "" {
-			subs[i].URL = receiver.URL
+			subs[i].URL = receiver()
 		}
 		if subs[i].ProjectID == "" {
 			subs[i].ProjectID = webhook.AllProjects
