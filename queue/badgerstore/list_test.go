@@ -30,20 +30,13 @@ func FuzzCursor(f *testing.F) {
 			if err != nil && !errors.Is(err, queue.ErrCursor) {
 				t.Errorf("cursor %q: %v", cursor, err)
 			}
-			if err == nil && cursor != "" && cursor != given {
-				t.Errorf("cursor %q was taken", cursor)
-			}
 		}
 		_, err := s.Deliveries(background, queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1, Cursor: cursor})
 		check(err)
 		_, err = s.Events(background, queue.EventQuery{ProjectID: "prj_1", Limit: 1, Cursor: cursor})
-		if cursor != given {
-			check(err)
-		}
+		check(err)
 		_, err = s.Records(background, queue.WebhookRecord, "", cursor, 1)
-		if cursor != given {
-			check(err)
-		}
+		check(err)
 	})
 }
 
