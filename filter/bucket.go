@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // bucket holds the entries of one project, in groups by what of their events
@@ -37,7 +39,7 @@ func (e *indexed) judge(ev *Event, unreadable bool) (Verdict, error) {
 	if unreadable || !e.typed {
 		return e.Judge(ev)
 	}
-	matched, err := e.rest.Match(ev)
+	matched, err := e.rest.match(ev, e.ProjectID != webhook.AllProjects)
 	switch {
 	case err != nil:
 		return Failed, err

@@ -15,6 +15,10 @@ var (
 	// ErrEventTime is in the error of an evaluation that was not begun because
 	// the event's filters had used up MaxEventTime.
 	ErrEventTime = errors.New("filter time of this event is used up")
+
+	// ErrProjectTime is in the error of an evaluation that was not begun because
+	// the project's filters took more time than it has (ProjectTimes).
+	ErrProjectTime = errors.New("filter budget exhausted: the filters of this project take too much time")
 )
 
 // budgetName is the name under which a running program finds its budget.

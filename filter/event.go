@@ -25,6 +25,9 @@ type Event struct {
 	// spent is the time that evaluations for this event took, in nanoseconds.
 	spent atomic.Int64
 
+	projects *ProjectTimes // nil: no limit
+	time     atomic.Pointer[projectTime]
+
 	mu        sync.Mutex
 	variables map[string]any // guarded by mu until it is set, then immutable
 	idle      []*machine     // guarded by mu
@@ -154,11 +157,38 @@ func (o *lazyObject) decode(name string, text []byte) {
 	o.value = value
 }
 
-// timeLeft says whether the event's filters may take more time.
-func (e *Event) timeLeft() bool { return e.spent.Load() < int64(MaxEventTime) }
+// Limit holds the event's filters to the time that its project has left. Call
+// it before the event is used. Filters for all projects take nothing of it.
+func (e *Event) Limit(projects *ProjectTimes) { e.projects = projects }
 
-// spend counts the time since start.
-func (e *Event) spend(start time.Time) { e.spent.Add(int64(time.Since(start))) }
+// timeLeft returns why the event's filters may take no more time, nil if they
+// may.
+func (e *Event) timeLeft(now time.Time, own bool) error {
+	if e.spent.Load() >= int64(MaxEventTime) {
+		return ErrEventTime
+	}
+	if own && e.projects != nil && !e.projectTime().left(now) {
+		return ErrProjectTime
+	}
+	return nil
+}
+
+// spend counts the time that an evaluation took.
+func (e *Event) spend(took time.Duration, own bool) {
+	e.spent.Add(int64(took))
+	if own && e.projects != nil {
+		e.projectTime().spend(took)
+	}
+}
+
+func (e *Event) projectTime() *projectTime {
+	if t := e.time.Load(); t != nil {
+		return t
+	}
+	t := e.projects.of(e.event.ProjectID)
+	e.time.Store(t)
+	return t
+}
 
 // machine lends what one evaluation needs for itself; give it back with
 // release.

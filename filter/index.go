@@ -39,6 +39,8 @@ const (
 
 // Judge says whether the entry gets the event and why, without an index. The
 // error is set with Failed only.
+//
+// A limit of the project's time (Event.Limit) holds here too.
 func (e Entry) Judge(ev *Event) (Verdict, error) {
 	if e.ProjectID != webhook.AllProjects && e.ProjectID != ev.event.ProjectID {
 		return OtherProject, nil
@@ -46,7 +48,7 @@ func (e Entry) Judge(ev *Event) (Verdict, error) {
 	if !MatchesEvents(e.Events, ev.event.Type) {
 		return NotSubscribed, nil
 	}
-	matched, err := e.Rule.Match(ev)
+	matched, err := e.Rule.match(ev, e.ProjectID != webhook.AllProjects)
 	switch {
 	case err != nil:
 		return Failed, err

@@ -52,6 +52,12 @@ const (
 	// its events for long. A hundred thousand ordinary filters fit.
 	MaxEventTime = time.Second
 
+	// MaxProjectTime is how much time evaluations of one project may take at
+	// once; it fills up again by ProjectTimeShare of the time that passes. So a
+	// project takes a half of one core at most, whatever it publishes.
+	MaxProjectTime   = 2 * time.Second
+	ProjectTimeShare = 0.5
+
 	// MaxSubject is the length of a string that a regular expression is
 	// matched against, in bytes.
 	MaxSubject = 16 << 10

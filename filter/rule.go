@@ -72,7 +72,11 @@ func (r *Rule) addProgram(engine Engine, names Names, text string) (problem *Err
 
 // Match says whether the event passes. The error is an *Error: the filter
 // failed on this event, which is then not delivered.
-func (r *Rule) Match(ev *Event) (bool, error) {
+func (r *Rule) Match(ev *Event) (bool, error) { return r.match(ev, true) }
+
+// match is Match. own says whether the rule belongs to the event's project and
+// so takes from its time.
+func (r *Rule) match(ev *Event, own bool) (bool, error) {
 	if r == nil {
 		return true, nil
 	}
@@ -82,7 +86,7 @@ func (r *Rule) Match(ev *Event) (bool, error) {
 	if r.program == nil {
 		return true, nil
 	}
-	return run(r.program, ev)
+	return run(r.program, ev, own)
 }
 
 // without gives the rule less the condition at the position (none if it is
@@ -101,15 +105,15 @@ func (r *Rule) without(position int) *Rule {
 	return left
 }
 
-// run evaluates a program within the time of the event. Guest programs may
-// panic; that is their error.
-func run(p Program, ev *Event) (matched bool, err error) {
-	if !ev.timeLeft() {
-		return false, &Error{Detail: ErrEventTime.Error(), Err: ErrEventTime}
-	}
+// run evaluates a program within the time of the event and, if it is the
+// project's own, of the project. Guest programs may panic; that is their error.
+func run(p Program, ev *Event, own bool) (matched bool, err error) {
 	start := time.Now()
+	if err := ev.timeLeft(start, own); err != nil {
+		return false, &Error{Detail: err.Error(), Err: err}
+	}
 	defer func() {
-		ev.spend(start)
+		ev.spend(time.Since(start), own)
 		if recover() != nil {
 			matched, err = false, &Error{Detail: "the filter failed on this event"}
 		}

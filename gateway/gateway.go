@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -87,6 +88,7 @@ type Gateway struct {
 	keyFile  string
 
 	filterErrors errorBudgets
+	filterTimes  filter.ProjectTimes
 	keys         *createdKeys
 	attempts     *FailedAttempts
 	sessions     sessions

@@ -53,7 +53,11 @@ func (g *Gateway) newGeneration(ctx context.Context, s *Settings) (*Generation, 
 			return nil, fmt.Errorf("webhook %s: %w", sub.ID, err)
 		}
 	}
-	g.webhooks.each(gen.add)
+	for _, h := range g.webhooks.all() {
+		if !h.sub.Static {
+			gen.add(h)
+		}
+	}
 	return gen, nil
 }
 

@@ -179,6 +179,7 @@ func (p *publisher) publication(ctx context.Context, in *webhook.Input) (queue.P
 	}
 
 	env := filter.NewEvent(ev, project, p.gen.names)
+	env.Limit(&p.g.filterTimes)
 	p.gen.index.Match(env, func(webhookID string, err error) {
 		if t, ok := p.target(ev, webhookID, err); ok {
 			pub.Targets = append(pub.Targets, t)

@@ -140,28 +140,20 @@ func (r *registry) release(projectID string) {
 	}
 }
 
-// each calls fn for every webhook of the API. fn must not call the registry.
-func (r *registry) each(fn func(*held)) {
+// all returns every webhook as it is now.
+func (r *registry) all() []*held {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	all := make([]*held, 0, len(r.byID))
 	for _, h := range r.byID {
-		if !h.sub.Static {
-			fn(h)
-		}
+		all = append(all, h)
 	}
+	return all
 }
 
 // static returns the static webhooks, those of past configurations included.
 func (r *registry) static() []*held {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var all []*held
-	for _, h := range r.byID {
-		if h.sub.Static {
-			all = append(all, h)
-		}
-	}
-	return all
+	return slices.DeleteFunc(r.all(), func(h *held) bool { return !h.sub.Static })
 }
 
 // counts returns how many webhooks each project has, the static ones of past
@@ -178,11 +170,5 @@ func (r *registry) counts() map[string]int {
 
 // any says whether fn holds for some webhook. fn may use the registry.
 func (r *registry) any(fn func(*held) bool) bool {
-	r.mu.RLock()
-	all := make([]*held, 0, len(r.byID))
-	for _, h := range r.byID {
-		all = append(all, h)
-	}
-	r.mu.RUnlock()
-	return slices.ContainsFunc(all, fn)
+	return slices.ContainsFunc(r.all(), fn)
 }

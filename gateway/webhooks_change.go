@@ -169,7 +169,7 @@ func sameSpec(a, b WebhookSpec) bool {
 // lock.
 func (g *Gateway) update(ctx context.Context, h *held, sub *webhook.Subscription) error {
 	sub.UpdatedAt = g.now().UTC()
-	changed, err := g.save(ctx, &held{sub: sub, revision: h.revision + 1, version: h.version})
+	changed, err := g.save(ctx, &held{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version})
 	if err != nil {
 		return err
 	}
