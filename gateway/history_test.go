@@ -1,0 +1,152 @@
+package gateway_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+func TestADeliveryIsShownInFullWithoutSecrets(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusInternalServerError)
+	mustApply(t, g, settings(t, webhook.Subscription{
+		ID: "wh_a", URL: to.URL, ProjectID: "proj_1", Retry: []time.Duration{time.Hour},
+		Headers: []webhook.Header{{Name: "Authorization", Value: "Bearer hush"}, {Name: "X-Custom-Header", Value: "custom-value"}},
+		Secrets: []webhook.Secret{{Value: "0123456789abcdef"}},
+	}))
+	d := mustDeliver(t, g, "wh_a", someEvent)
+	got, err := g.Delivery(t.Context(), keyOf("proj_1"), d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := to.requests()[0]
+	if string(got.Payload) != sent.body || got.Status != webhook.Pending || len(got.AttemptLog) != 1 || got.NextAttemptAt.IsZero() {
+		t.Errorf("detail %+v", got)
+	}
+	shown := make(map[string]string)
+	for _, h := range got.RequestHeaders {
+		shown[http.CanonicalHeaderKey(h.Name)] = h.Value
+	}
+	for name := range sent.header {
+		want := sent.header.Get(name)
+		switch name {
+		case "Content-Length", "Accept-Encoding", "Connection":
+			continue
+		case "Authorization", "X-Tengine-Signature", "Webhook-Signature":
+			want = gateway.Masked
+		}
+		if shown[name] != want {
+			t.Errorf("request header %s: %q, want %q", name, shown[name], want)
+		}
+	}
+	if !slices.Contains(got.AttemptLog[0].ResponseHeaders, webhook.Header{Name: "Set-Cookie", Value: gateway.Masked}) {
+		t.Errorf("response headers %v", got.AttemptLog[0].ResponseHeaders)
+	}
+	if string(got.AttemptLog[0].ResponseBody) != "answer" {
+		t.Errorf("response body %q", got.AttemptLog[0].ResponseBody)
+	}
+}
+
+func TestHistoryOfAnotherProjectIsNotThere(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", ProjectID: "proj_1"}, webhook.Subscription{ID: "wh_all"}))
+	d, ofAll := mustDeliver(t, g, "wh_a", someEvent), mustList(t, g, "wh_all", "")[0]
+	other, own := keyOf("proj_2"), keyOf("proj_1")
+
+	_, _, err := g.Deliveries(t.Context(), other, "wh_a", gateway.DeliveryFilter{}, wholePage)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.Delivery(t.Context(), other, d.ID)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.Retry(t.Context(), other, d.ID)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.SendTest(t.Context(), other, "wh_a", gateway.TestRequest{})
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.Replay(t.Context(), other, "wh_a", gateway.ReplayRequest{Since: time.Unix(1, 0)})
+	wantProblem(t, err, problem.NotFound)
+	_, _, err = g.Events(t.Context(), other, "proj_1", wholePage)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.Event(t.Context(), other, d.EventID, "", wholePage)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.Event(t.Context(), other, d.EventID, "proj_1", wholePage)
+	wantProblem(t, err, problem.NotFound)
+
+	// A webhook of all projects, with its deliveries, is for keys of all.
+	_, err = g.Delivery(t.Context(), own, ofAll.ID)
+	wantProblem(t, err, problem.NotFound)
+	detail, err := g.Event(t.Context(), own, d.EventID, "", wholePage)
+	if err != nil || len(detail.Webhooks) != 1 || detail.Webhooks[0].WebhookID != "wh_a" {
+		t.Errorf("the event for a key of its project: %+v, %v", detail.Webhooks, err)
+	}
+}
+
+func TestHistoryAsksForTheScope(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a"}))
+	none := &gateway.Key{Scopes: []gateway.Scope{gateway.ScopeIngest}}
+	reader := &gateway.Key{Scopes: []gateway.Scope{gateway.ScopeRead}}
+	_, _, err := g.Deliveries(t.Context(), none, "wh_a", gateway.DeliveryFilter{}, wholePage)
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.Delivery(t.Context(), none, "dlv_x")
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.TestFilter(t.Context(), none, gateway.FilterTest{})
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.SendTest(t.Context(), reader, "wh_a", gateway.TestRequest{})
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.Retry(t.Context(), reader, "dlv_x")
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.Replay(t.Context(), reader, "wh_a", gateway.ReplayRequest{})
+	wantProblem(t, err, problem.ScopeMissing)
+	_, err = g.CancelReplay(t.Context(), reader, "rpl_x")
+	wantProblem(t, err, problem.ScopeMissing)
+}
+
+func TestDeliveriesArePagedAndFiltered(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", ProjectID: "proj_1"}))
+	for range 5 {
+		mustDeliver(t, g, "wh_a", someEvent)
+	}
+	mustDeliver(t, g, "wh_a", `{"type":"api_key.created","project_id":"proj_1","data":{}}`)
+	var got []string
+	page := gateway.Page{Limit: 2}
+	for {
+		list, next, err := g.Deliveries(t.Context(), everything, "wh_a", gateway.DeliveryFilter{EventType: "project.created"}, page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range list {
+			got = append(got, d.ID)
+		}
+		if page.Cursor = next; next == "" {
+			break
+		}
+	}
+	if len(got) != 5 || !slices.IsSortedFunc(got, func(a, b string) int { return -compare(a, b) }) {
+		t.Errorf("pages hold %v", got)
+	}
+	for name, p := range map[string]gateway.Page{"a foreign cursor": {Cursor: "abc", Limit: 2}, "no limit": {}, "a limit of 201": {Limit: 201}} {
+		if _, _, err := g.Deliveries(t.Context(), everything, "wh_a", gateway.DeliveryFilter{}, p); problem.From(err).Code != problem.Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, _, err := g.Events(t.Context(), everything, "proj_1", p); problem.From(err).Code != problem.Invalid {
+			t.Errorf("events, %s: %v", name, err)
+		}
+	}
+	_, _, err := g.Deliveries(t.Context(), everything, "wh_a", gateway.DeliveryFilter{Status: "odd"}, wholePage)
+	wantProblem(t, err, problem.Invalid)
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
