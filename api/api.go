@@ -140,6 +140,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case problem.TooLarge:
 		readAway(w, r)
+	default: // the client knows what to do
 	}
 	problem.Write(w, e)
 }

@@ -141,7 +141,7 @@ func (d *decoder) object(raw jsontext.Value, v reflect.Value, at string) {
 
 func (d *decoder) unknown(name string, v reflect.Value, at string) {
 	detail := "There is no such member here; names are case-sensitive."
-	if body, ok := v.Addr().Interface().(readOnly); ok {
+	if body, ok := reflect.TypeAssert[readOnly](v.Addr()); ok {
 		if text, known := body.readOnly(name); known {
 			detail = text
 		}
@@ -172,7 +172,7 @@ func (d *decoder) member(raw jsontext.Value, v reflect.Value, f reflect.StructFi
 }
 
 func (d *decoder) value(raw jsontext.Value, v reflect.Value, at string) {
-	if own, ok := v.Addr().Interface().(valued); ok {
+	if own, ok := reflect.TypeAssert[valued](v.Addr()); ok {
 		own.read(d, raw, at)
 		return
 	}

@@ -94,7 +94,7 @@ func register[I, B, O any](a *API, h huma.API, op operation[B], run func(*call, 
 		var out *O
 		out, c.err = run(c, in, c.body.(*B))
 		if c.err != nil {
-			return nil, nil //nolint:nilnil // the middleware answers
+			return nil, nil //nolint:nilerr // the middleware answers
 		}
 		return out, nil
 	})

@@ -201,16 +201,16 @@ func (v headers) MarshalJSONTo(enc *jsontext.Encoder) error {
 		if v.index(h.Name) < i {
 			continue
 		}
-		values := h.Value
+		values := []string{h.Value}
 		for _, further := range v[i+1:] {
 			if strings.EqualFold(further.Name, h.Name) {
-				values += ", " + further.Value
+				values = append(values, further.Value)
 			}
 		}
 		if err := enc.WriteToken(jsontext.String(validText(h.Name))); err != nil {
 			return err
 		}
-		if err := enc.WriteToken(jsontext.String(validText(values))); err != nil {
+		if err := enc.WriteToken(jsontext.String(validText(strings.Join(values, ", ")))); err != nil {
 			return err
 		}
 	}
