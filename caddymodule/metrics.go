@@ -124,7 +124,7 @@ func (m *meter) storeCommitted(took time.Duration, records int) {
 
 // storeCollector reads the state of the open stores when it is scraped.
 type storeCollector struct {
-	deliveries, oldestDue, freeBytes *prometheus.Desc
+	deliveries, oldestDue, freeBytes, down *prometheus.Desc
 }
 
 func newStoreCollector() storeCollector {
@@ -133,6 +133,7 @@ func newStoreCollector() storeCollector {
 		deliveries: prometheus.NewDesc(name("deliveries"), "Deliveries in the store, by status.", []string{"status"}, nil),
 		oldestDue:  prometheus.NewDesc(name("oldest_due_seconds"), "How long the longest waiting delivery has been due; 0 if none is.", nil, nil),
 		freeBytes:  prometheus.NewDesc(name("store_free_bytes"), "Space that is left for the store.", nil, nil),
+		down:       prometheus.NewDesc(name("receivers_down"), "Webhooks whose deliveries wait because their receivers do not answer.", nil, nil),
 	}
 }
 
@@ -141,6 +142,7 @@ func (c storeCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.deliveries
 	ch <- c.oldestDue
 	ch <- c.freeBytes
+	ch <- c.down
 }
 
 // Collect implements prometheus.Collector. While a reload moves to another
@@ -158,6 +160,7 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 		counts  = make(map[webhook.Status]int64)
 		overdue time.Duration
 		free    int64 = -1
+		down    int
 	)
 	for _, e := range open {
 		s := e.gateway.Stats()
@@ -165,6 +168,7 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 			counts[status] += n
 		}
 		overdue = max(overdue, sinceDue(s))
+		down += e.gateway.ReceiversDown()
 		if s.FreeBytes >= 0 && (free < 0 || s.FreeBytes < free) {
 			free = s.FreeBytes
 		}
@@ -173,6 +177,7 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.deliveries, prometheus.GaugeValue, float64(counts[status]), string(status))
 	}
 	ch <- prometheus.MustNewConstMetric(c.oldestDue, prometheus.GaugeValue, overdue.Seconds())
+	ch <- prometheus.MustNewConstMetric(c.down, prometheus.GaugeValue, float64(down))
 	if free >= 0 {
 		ch <- prometheus.MustNewConstMetric(c.freeBytes, prometheus.GaugeValue, float64(free))
 	}

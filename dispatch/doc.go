@@ -16,7 +16,9 @@
 // schedule.go says when a lane gets a turn, work.go what happens in one,
 // deliver.go what becomes of a delivery. lane.go holds the rules of one webhook,
 // ring.go the order of turns, alarm.go the lanes that wait for a time, clock.go
-// the time itself, age.go what is too old. sender.go, with budget.go, request.go
+// the time itself, age.go what is too old, breaker.go spares receivers that are
+// dead. once.go is an attempt by hand, forget.go ends those of a webhook that was
+// deleted. sender.go, with budget.go, request.go
 // and response.go, is one attempt.
 //
 // # Lock order

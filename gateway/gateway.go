@@ -275,6 +275,10 @@ func (g *Gateway) Stats() queue.Stats { return g.store.Stats() }
 // SendingErr returns why nothing is sent until a restart; nil while all is well.
 func (g *Gateway) SendingErr() error { return g.dispatcher.Err() }
 
+// ReceiversDown counts the webhooks whose deliveries wait because their receivers
+// do not answer.
+func (g *Gateway) ReceiversDown() int { return g.dispatcher.Down() }
+
 // Pending counts the deliveries that are pending.
 func (g *Gateway) Pending() int { return g.store.Backlog("") }
 
