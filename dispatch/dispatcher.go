@@ -85,6 +85,7 @@ type Dispatcher struct {
 	mu       sync.Mutex
 	lanes    map[string]*lane // by webhook id
 	projects map[string]*project
+	leashes  leashes
 	ring     ring
 	alarm    alarm
 	ringsAt  time.Time // when the timekeeper wakes; zero: not by itself

@@ -64,8 +64,11 @@ func (d *Dispatcher) hush(webhookID string) (*lane, <-chan struct{}) {
 func (d *Dispatcher) cut(l *lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l.cancel(errForgotten)
-	l.ctx, l.cancel = context.WithCancelCause(d.ctx)
+	if l.quiet == nil {
+		return // they have ended, and the leash may be another lane's by now
+	}
+	l.leash.cut(errForgotten)
+	l.leash = d.leash()
 }
 
 // begin counts an attempt that begins.
@@ -97,4 +100,35 @@ func (l *lane) hushed() {
 	close(l.quiet)
 	l.quiet = nil
 	l.forgetting.Store(false)
+}
+
+// leash holds the attempts of a lane: their contexts end when it is cut.
+type leash struct {
+	ctx context.Context
+	cut context.CancelCauseFunc
+}
+
+// leashes keeps some that were not cut, for lanes to come: a webhook with little
+// to do has a lane for each event.
+type leashes []leash
+
+const maxLeashes = 64
+
+func (ls *leashes) put(l leash) {
+	if len(*ls) < maxLeashes {
+		*ls = append(*ls, l)
+		return
+	}
+	l.cut(nil) // nobody listens any more
+}
+
+// leash returns one for a lane. Call it with d.mu held.
+func (d *Dispatcher) leash() (l leash) {
+	if last := len(d.leashes) - 1; last >= 0 {
+		l = d.leashes[last]
+		d.leashes = d.leashes[:last]
+		return l
+	}
+	l.ctx, l.cut = context.WithCancelCause(d.ctx)
+	return l
 }

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"math"
 	"sync/atomic"
 	"time"
@@ -18,9 +17,7 @@ type lane struct {
 	webhookID string
 	project   *project // nil until the first turn
 
-	// ctx ends, by cancel, when the attempts in flight are to be cut short.
-	ctx    context.Context
-	cancel context.CancelCauseFunc
+	leash leash // of the attempts in flight
 
 	place  place
 	index  int       // in the alarm, while sleeping

@@ -68,7 +68,7 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
 	if l.limiter != nil {
 		l.limiter.ReserveN(now, 1)
 	}
-	j.lane, j.ctx = l, l.ctx
+	j.lane, j.ctx = l, l.leash.ctx
 	d.byHand++
 	d.running.Add(1)
 	go d.workOnce(&j)

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -32,7 +31,7 @@ func (d *Dispatcher) lane(webhookID string) *lane {
 	l := d.lanes[webhookID]
 	if l == nil {
 		l = &lane{webhookID: webhookID, look: true}
-		l.ctx, l.cancel = context.WithCancelCause(d.ctx)
+		l.leash = d.leash()
 		d.lanes[webhookID] = l
 	}
 	return l
@@ -98,7 +97,7 @@ func (d *Dispatcher) forget(l *lane) {
 		d.alarm.remove(l)
 	}
 	d.quit(l)
-	l.cancel(nil) // nobody listens any more
+	d.leashes.put(l.leash)
 	delete(d.lanes, l.webhookID)
 }
 

@@ -207,7 +207,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	l.claimedAt = at
 	l.inflight += n
 	d.busy += n - 1
-	t.ctx = l.ctx
+	t.ctx = l.leash.ctx
 	return t, true
 }
 
