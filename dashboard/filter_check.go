@@ -6,6 +6,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // checkedEvents is how many of a project's latest events a filter is tried on.
@@ -89,6 +90,9 @@ func (v *visit) tryFilter(project string, spec gateway.WebhookSpec) (checkResult
 		return result, nil
 	}
 	for _, t := range v.gw.EventTypes() {
+		if webhook.IsOperational(t.Type) { // nobody publishes those
+			continue
+		}
 		envelope, err := json.Marshal(map[string]any{"type": t.Type, "project_id": project, "data": t.Sample})
 		if err != nil {
 			return checkResult{}, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // overviewPage is the gateway at a glance.
@@ -15,6 +16,7 @@ type overviewPage struct {
 	Attempts    plot
 	Latency     plot
 	SuccessRate string
+	Failed      int64  // deliveries that are kept as failed
 	DueFor      string // how long the oldest due delivery has waited; empty: none is due
 	SinceText   string
 	Checks      []namedCheck
@@ -39,6 +41,7 @@ func (v *visit) overview() error {
 	now := time.Now()
 	page := overviewPage{
 		Overview: o, Attempts: attemptsPlot(o.Minutes), Latency: latencyPlot(o.Minutes), SuccessRate: successRate(o.Minutes),
+		Failed: o.Stats.Deliveries[webhook.Failed],
 	}
 	if due := o.Stats.OldestDue; !due.IsZero() && due.Before(now) {
 		page.DueFor = ago(due, now)

@@ -30,7 +30,7 @@ const (
 )
 
 // newBar draws the activity of a webhook.
-func newBar(a *gateway.WebhookActivity) bar {
+func newBar(a gateway.WebhookActivity) bar {
 	b := bar{Width: len(a.Hours) * barStep, Height: barHeight}
 	ok, failed := a.Totals()
 	b.Words = fmt.Sprintf("last 24 hours: %d succeeded, %d failed", ok, failed)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 //go:embed templates
@@ -179,7 +180,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"visible":  visibleText,
 		"duration": durationWords,
 		"outcome":  attemptWords,
-		"status":   statusWords,
+		"status":   func(s any) string { return statusWords(webhook.Status(fmt.Sprint(s))) },
 		"state":    stateWords,
 		"result":   resultWords,
 		"reason":   reasonWords,

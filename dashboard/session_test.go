@@ -199,18 +199,18 @@ func TestAReloadKeepsSessionsButNotWhatTheKeyLost(t *testing.T) {
 }
 
 func TestSessionsEndWhenIdleAndAfterADay(t *testing.T) {
-	now := time.Now()
-	w := newWorld(t, func(w *world) { w.now = func() time.Time { return now } })
+	now := newClock()
+	w := newWorld(t, func(w *world) { w.now = now.read })
 	idle, busy := w.signedIn(acmeKey), w.signedIn(acmeKey)
-	now = now.Add(gateway.SessionIdle - time.Second)
+	now.pass(gateway.SessionIdle - time.Second)
 	busy.open("/list?project=acme")
-	now = now.Add(2 * time.Second)
+	now.pass(2 * time.Second)
 	if got := idle.get("/list?project=acme"); got.status != 303 {
 		t.Errorf("idle: %d", got.status)
 	}
 	for range 12 {
 		busy.get("/list?project=acme")
-		now = now.Add(gateway.SessionIdle - time.Second)
+		now.pass(gateway.SessionIdle - time.Second)
 	}
 	if got := busy.get("/list?project=acme"); got.status != 303 {
 		t.Errorf("after a day: %d", got.status)
@@ -295,13 +295,13 @@ func TestLinkHasAtMostTheScopesOfItsMaker(t *testing.T) {
 }
 
 func TestLinkExpires(t *testing.T) {
-	now := time.Now()
-	w := newWorld(t, func(w *world) { w.now = func() time.Time { return now } })
+	now := newClock()
+	w := newWorld(t, func(w *world) { w.now = now.read })
 	link, err := w.gw.CreateLink(t.Context(), &w.keys[0], "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
-	now = now.Add(5 * time.Minute)
+	now.pass(5 * time.Minute)
 	if got := w.browser().get(w.dash.LinkPath(link.Token)); got.status != 401 {
 		t.Errorf("after five minutes: %d, want 401", got.status)
 	}

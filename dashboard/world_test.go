@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,6 +136,22 @@ func (w *world) apply() {
 	}); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// clock is the time of a test.
+type clock struct{ now atomic.Pointer[time.Time] }
+
+func newClock() *clock {
+	c, now := new(clock), time.Now()
+	c.now.Store(&now)
+	return c
+}
+
+func (c *clock) read() time.Time { return *c.now.Load() }
+
+func (c *clock) pass(d time.Duration) {
+	later := c.read().Add(d)
+	c.now.Store(&later)
 }
 
 // browser is a visitor who keeps cookies and follows no redirect by itself.
