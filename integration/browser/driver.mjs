@@ -61,11 +61,11 @@ class Visit {
 
   // find returns what a target describes: {role, name}, {label} or {text},
   // inside another target or a frame.
-  find({ role, name, label, text, css, has, within, frame, nth }) {
+  find({ role, name, label, text, css, part, has, within, frame, nth }) {
     const scope = within ? this.find(within) : frame ? this.page.frameLocator(frame) : this.page;
     let found;
-    if (role) found = scope.getByRole(role, { name: name || undefined, exact: true });
-    else if (label) found = scope.getByLabel(label, { exact: true });
+    if (role) found = scope.getByRole(role, { name: name || undefined, exact: !part });
+    else if (label) found = scope.getByLabel(label, { exact: !part });
     else if (css) found = scope.locator(css);
     else found = scope.getByText(text);
     if (has) found = found.filter({ hasText: has });

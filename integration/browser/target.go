@@ -10,6 +10,7 @@ type Target struct {
 	Words string `json:"text,omitempty"`  // part of the text, whatever its case
 	CSS   string `json:"css,omitempty"`   // a selector, for what people do not see
 
+	Part   bool    `json:"part,omitempty"`   // Name or Label need only be contained
 	Has    string  `json:"has,omitempty"`    // a text that it contains
 	Nth    int     `json:"nth,omitempty"`    // which of those that fit, from 1
 	Within *Target `json:"within,omitempty"` // what it is in
@@ -33,6 +34,9 @@ func Text(text string) Target { return Target{Words: text} }
 
 // CSS is whatever a selector finds.
 func CSS(selector string) Target { return Target{CSS: selector} }
+
+// Box is a box to tick or a radio button, by a part of its label.
+func Box(label string) Target { return Target{Label: label, Part: true} }
 
 // In narrows a target down to what is inside another.
 func (t Target) In(outer Target) Target {
