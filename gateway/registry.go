@@ -167,8 +167,3 @@ func (r *registry) counts() map[string]int {
 	}
 	return counts
 }
-
-// any says whether fn holds for some webhook. fn may use the registry.
-func (r *registry) any(fn func(*held) bool) bool {
-	return slices.ContainsFunc(r.all(), fn)
-}

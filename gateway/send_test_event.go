@@ -3,11 +3,9 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,26 +17,22 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// The limits of test events.
 const (
-	// testsPerMinute is how many may be sent to one webhook in any minute.
-	testsPerMinute = 10
+	// testEventPrefix begins the ids of test events.
+	testEventPrefix = "evt_test_"
 
-	// maxTests is how many may be in flight, to all webhooks. They take no
-	// worker of the dispatcher, so that a backlog does not delay them.
-	maxTests = 64
-
-	// testSlack is what sending may take beside the receiver's timeout: the
+	// testSlack is how long a test may take beside its receiver's timeout: the
 	// response body, and writing down what came of it.
 	testSlack = 30 * time.Second
+
+	// reasonTest is the reason of a test delivery that has not been sent yet,
+	// or was not, because the process ended.
+	reasonTest = "test"
+
+	// reasonNotSent is the reason of a test delivery that the gateway itself
+	// could not send, or cut short.
+	reasonNotSent = "not_sent"
 )
-
-// testEventPrefix begins the ids of test events.
-const testEventPrefix = "evt_test_"
-
-// reasonTest is the reason of a test delivery that has not been sent yet, or
-// was not, because the process ended.
-const reasonTest = "test"
 
 // SendTest sends a test event to a webhook now and returns what came of it: a
 // sample of its type, or the data that was asked for. Whatever the webhook's
@@ -68,14 +62,17 @@ func (g *Gateway) SendTest(ctx context.Context, by *Key, webhookID string, r Tes
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	done, err := g.tests.begin(webhookID)
+	send, err := g.tests.begin(webhookID)
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	defer done()
+	defer g.tests.end(send)
+	if gen.webhook(webhookID) == nil { // deleted before it could know of this test
+		return DeliveryDetail{}, noWebhook()
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), receiver.Timeout+testSlack)
 	defer cancel()
-	return g.sendTest(ctx, receiver, ev)
+	return g.sendTest(ctx, send, receiver, ev)
 }
 
 // testEvent makes a test event for a webhook.
@@ -91,7 +88,7 @@ func (gen *Generation) testEvent(sub *webhook.Subscription, r TestRequest, now t
 			problem.Item{Code: problem.UnknownType, Pointer: "#/type", Detail: "Name an event type of the catalogue."})
 	}
 	data := kind.Sample
-	if r.Data != nil {
+	if len(r.Data) > 0 {
 		var err error
 		if data, err = testData(r.Data, s.PreserveUnsafe); err != nil {
 			return nil, err
@@ -146,7 +143,7 @@ func testData(data json.RawMessage, preserve bool) (json.RawMessage, error) {
 // sendTest stores a test event with its delivery, sends it and records what
 // came of it. Until then the delivery is a skipped one, so that nobody else
 // sends it.
-func (g *Gateway) sendTest(ctx context.Context, receiver *dispatch.Receiver, ev *webhook.Event) (DeliveryDetail, error) {
+func (g *Gateway) sendTest(ctx context.Context, send *testSend, receiver *dispatch.Receiver, ev *webhook.Event) (DeliveryDetail, error) {
 	webhookID := receiver.Subscription.ID
 	_, err := g.store.Publish(ctx, []queue.Publication{{
 		Event: ev, NewID: true, Test: true,
@@ -159,7 +156,7 @@ func (g *Gateway) sendTest(ctx context.Context, receiver *dispatch.Receiver, ev 
 	if err != nil {
 		return DeliveryDetail{}, refusal(err, noWebhook())
 	}
-	if err := g.attemptTest(ctx, receiver, c); err != nil {
+	if err := g.attemptTest(ctx, send, receiver, c); err != nil {
 		return DeliveryDetail{}, err
 	}
 	d, stored, err := g.store.Delivery(ctx, c.Delivery.ID)
@@ -183,10 +180,8 @@ func (g *Gateway) claimTest(ctx context.Context, webhookID, eventID string, life
 }
 
 // attemptTest makes the one attempt of a test delivery and records it.
-func (g *Gateway) attemptTest(ctx context.Context, receiver *dispatch.Receiver, c queue.Claimed) error {
-	sending, cancel := g.tests.context(ctx)
-	defer cancel()
-	a, verdict := g.sender.Send(sending, receiver, c.Event, &c.Delivery, 1, webhook.ByTest)
+func (g *Gateway) attemptTest(ctx context.Context, send *testSend, receiver *dispatch.Receiver, c queue.Claimed) error {
+	a, verdict := g.sender.Send(send.ctx, receiver, c.Event, &c.Delivery, 1, webhook.ByTest)
 	result := queue.Result{Attempt: &a, Status: webhook.Failed}
 	switch verdict.Decision {
 	case dispatch.Delivered:
@@ -197,7 +192,10 @@ func (g *Gateway) attemptTest(ctx context.Context, receiver *dispatch.Receiver, 
 	if err := g.store.Finish(context.WithoutCancel(ctx), c.Claim, result); err != nil {
 		return refusal(err, noDelivery())
 	}
-	if verdict.Decision == dispatch.NotMade {
+	switch {
+	case send.ctx.Err() != nil && verdict.Decision == dispatch.NotMade:
+		return unavailable("The test event was cut short: the gateway is stopping, or the webhook was deleted.")
+	case verdict.Decision == dispatch.NotMade:
 		g.log.Warn("the gateway could not send a test event",
 			zap.String("webhook_id", c.Delivery.WebhookID), zap.String("outcome", string(a.Outcome)), zap.Error(verdict.Cause))
 		return unavailable("The gateway itself could not send the test event. Send the request again.")
@@ -209,125 +207,7 @@ func (g *Gateway) attemptTest(ctx context.Context, receiver *dispatch.Receiver, 
 	return nil
 }
 
-// reasonNotSent is the reason of a test delivery that the gateway itself could
-// not send.
-const reasonNotSent = "not_sent"
-
 // isTestEvent says whether an id is of the form that test events have.
 func isTestEvent(id string) bool {
 	return strings.HasPrefix(id, testEventPrefix) && len(id) == len(testEventPrefix)+26
-}
-
-// testSends limits the test events that are sent, and lets Close wait for those
-// in flight. It outlives generations. The zero value is ready.
-type testSends struct {
-	mu       sync.Mutex
-	stopped  bool
-	inFlight sync.WaitGroup
-	sending  int
-	life     context.Context // of those in flight, see lifetime
-	cut      context.CancelFunc
-	recent   map[string]*recentTests
-	sweepAt  int // size of recent at which old entries are removed
-}
-
-// recentTests holds when the last test events of a webhook were sent. Its times
-// are monotonic: a clock that is set has no say.
-type recentTests struct {
-	at   [testsPerMinute]time.Time
-	next int // the oldest
-}
-
-func (r *recentTests) newest() time.Time {
-	return r.at[(r.next+testsPerMinute-1)%testsPerMinute]
-}
-
-// begin admits a test event and returns what to call when it is done.
-func (ts *testSends) begin(webhookID string) (done func(), err error) {
-	now := time.Now()
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	switch {
-	case ts.stopped:
-		return nil, stoppingNow()
-	case ts.sending >= maxTests:
-		return nil, tooMany("Too many test events are under way. Send the request again.", time.Second)
-	}
-	r := ts.of(webhookID, now)
-	if wait := r.at[r.next].Add(time.Minute).Sub(now); wait > 0 && !r.at[r.next].IsZero() {
-		return nil, tooMany(fmt.Sprintf("A webhook gets at most %d test events a minute.", testsPerMinute), wait)
-	}
-	r.at[r.next] = now
-	r.next = (r.next + 1) % testsPerMinute
-	ts.sending++
-	ts.inFlight.Add(1)
-	return func() {
-		ts.mu.Lock()
-		defer ts.mu.Unlock()
-		ts.sending--
-		ts.inFlight.Done()
-	}, nil
-}
-
-func tooMany(detail string, wait time.Duration) *problem.Error {
-	e := problem.New(problem.TooManyRequests, detail)
-	e.RetryAfter = wait
-	return e
-}
-
-// of returns the memory of a webhook. Webhooks without a test in the last minute
-// are forgotten whenever there are twice as many as after the last time.
-func (ts *testSends) of(webhookID string, now time.Time) *recentTests {
-	if ts.recent == nil {
-		ts.recent = make(map[string]*recentTests)
-	}
-	if r := ts.recent[webhookID]; r != nil {
-		return r
-	}
-	if len(ts.recent) >= max(ts.sweepAt, 256) {
-		for id, r := range ts.recent {
-			if now.Sub(r.newest()) >= time.Minute {
-				delete(ts.recent, id)
-			}
-		}
-		ts.sweepAt = 2 * len(ts.recent)
-	}
-	r := &recentTests{}
-	ts.recent[webhookID] = r
-	return r
-}
-
-// context returns a part of ctx that stop ends, too.
-func (ts *testSends) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(ts.lifetime(), func() { cancel(errStopping) })
-	return ctx, func() {
-		unhook()
-		cancel(nil)
-	}
-}
-
-// errStopping is why test events are cut short.
-var errStopping = errors.New("the gateway is stopping")
-
-// lifetime returns the context that ends when test events are cut short.
-func (ts *testSends) lifetime() context.Context {
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	if ts.life == nil {
-		ts.life, ts.cut = context.WithCancel(context.Background())
-	}
-	return ts.life
-}
-
-// stop refuses further test events and waits for those in flight. When ctx ends
-// first they are cut short.
-func (ts *testSends) stop(ctx context.Context) {
-	ts.lifetime()
-	ts.mu.Lock()
-	ts.stopped = true
-	ts.mu.Unlock()
-	defer ts.cut()
-	defer context.AfterFunc(ctx, ts.cut)()
-	ts.inFlight.Wait()
 }

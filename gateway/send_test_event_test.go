@@ -85,16 +85,15 @@ func TestTestDataIsJudgedAsAtIngest(t *testing.T) {
 		pointer string
 		code    problem.Code
 	}{
-		"an unknown type":        {gateway.TestRequest{Type: "order.paid"}, "#/type", problem.Invalid},
-		"no object":              {gateway.TestRequest{Data: json.RawMessage(`[1]`)}, "#/data", problem.Invalid},
-		"null":                   {gateway.TestRequest{Data: json.RawMessage(`null`)}, "#/data", problem.Invalid},
-		"an inexact number":      {gateway.TestRequest{Data: json.RawMessage(`{"n":9007199254740993}`)}, "#/data/n", problem.Invalid},
-		"a duplicate member":     {gateway.TestRequest{Data: json.RawMessage(`{"n":1,"n":2}`)}, "#/data/n", problem.Invalid},
-		"too deep":               {gateway.TestRequest{Data: json.RawMessage(strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70))}, "", problem.Invalid},
-		"too large":              {gateway.TestRequest{Data: json.RawMessage(`{"a":"` + strings.Repeat("x", webhook.DefaultMaxSize) + `"}`)}, "", problem.TooLarge},
-		"more than one value":    {gateway.TestRequest{Data: json.RawMessage(`{},"id":"evt_1","x":{}`)}, "#/data", problem.BadRequest},
-		"a broken value":         {gateway.TestRequest{Data: json.RawMessage(`{`)}, "#/data", problem.BadRequest},
-		"nothing between quotes": {gateway.TestRequest{Data: json.RawMessage(``)}, "#/data", problem.BadRequest},
+		"an unknown type":     {gateway.TestRequest{Type: "order.paid"}, "#/type", problem.Invalid},
+		"no object":           {gateway.TestRequest{Data: json.RawMessage(`[1]`)}, "#/data", problem.Invalid},
+		"null":                {gateway.TestRequest{Data: json.RawMessage(`null`)}, "#/data", problem.Invalid},
+		"an inexact number":   {gateway.TestRequest{Data: json.RawMessage(`{"n":9007199254740993}`)}, "#/data/n", problem.Invalid},
+		"a duplicate member":  {gateway.TestRequest{Data: json.RawMessage(`{"n":1,"n":2}`)}, "#/data/n", problem.Invalid},
+		"too deep":            {gateway.TestRequest{Data: json.RawMessage(strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70))}, "", problem.Invalid},
+		"too large":           {gateway.TestRequest{Data: json.RawMessage(`{"a":"` + strings.Repeat("x", webhook.DefaultMaxSize) + `"}`)}, "", problem.TooLarge},
+		"more than one value": {gateway.TestRequest{Data: json.RawMessage(`{},"id":"evt_1","x":{}`)}, "#/data", problem.BadRequest},
+		"a broken value":      {gateway.TestRequest{Data: json.RawMessage(`{`)}, "#/data", problem.BadRequest},
 	} {
 		_, err := g.SendTest(t.Context(), everything, "wh_a", c.request)
 		e := problem.From(err)
@@ -177,4 +176,36 @@ func TestCloseCutsATestEventShort(t *testing.T) {
 	wantProblem(t, <-done, problem.Unavailable)
 	_, err := g.SendTest(t.Context(), everything, "wh_a", gateway.TestRequest{})
 	wantProblem(t, err, problem.Unavailable)
+}
+
+func TestDeletingTheWebhookEndsItsTestEvents(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusOK)
+	hold := make(chan struct{})
+	defer close(hold)
+	to.hold.Store(&hold)
+	mustApply(t, g, settings(t))
+	w, _, err := g.CreateWebhook(t.Context(), everything, "proj_1", gateway.WebhookSpec{
+		URL: to.URL, Events: []string{"*"}, Timeout: 30 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := g.SendTest(context.Background(), everything, w.ID, gateway.TestRequest{})
+		done <- err
+	}()
+	eventually(t, "the test is sent", func() bool { return len(to.requests()) == 1 })
+	if err := g.DeleteWebhook(t.Context(), everything, w.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		wantProblem(t, err, problem.Unavailable)
+	case <-time.After(10 * time.Second):
+		t.Error("the attempt goes on after the webhook was deleted")
+	}
+	_, err = g.SendTest(t.Context(), everything, w.ID, gateway.TestRequest{})
+	wantProblem(t, err, problem.NotFound)
 }

@@ -25,7 +25,7 @@ func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (Filter
 	rule, items := gen.triedRule(t)
 	items = append(items, checkSubject(t)...)
 	var ev webhook.Event
-	if t.Envelope != nil && t.EventID == "" {
+	if len(t.Envelope) > 0 && t.EventID == "" {
 		var e *problem.Error
 		if ev, e = gen.triedEvent(t, g); e != nil && e.Code != problem.Invalid {
 			return FilterVerdict{}, e
@@ -36,7 +36,7 @@ func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (Filter
 	if len(items) > 0 {
 		return FilterVerdict{}, problem.New(problem.Invalid, "The request breaks a rule; see errors.", items...)
 	}
-	if t.Envelope == nil {
+	if len(t.Envelope) == 0 {
 		if ev, err = g.event(ctx, by, t.EventID, t.ProjectID); err != nil {
 			return FilterVerdict{}, err
 		}
@@ -74,9 +74,9 @@ func (gen *Generation) triedRule(t FilterTest) (*filter.Rule, []problem.Item) {
 // checkSubject judges whether it is clear which event is meant.
 func checkSubject(t FilterTest) []problem.Item {
 	switch {
-	case t.Envelope == nil && t.EventID == "":
+	case len(t.Envelope) == 0 && t.EventID == "":
 		return []problem.Item{{Code: problem.Missing, Pointer: "#/event", Detail: `Give an "event", or the "event_id" of one.`}}
-	case t.Envelope != nil && t.EventID != "":
+	case len(t.Envelope) > 0 && t.EventID != "":
 		return []problem.Item{{Code: problem.InvalidValue, Pointer: "#/event_id", Detail: `Give either an "event" or an "event_id".`}}
 	case t.ProjectID != "" && !webhook.ValidProjectID(t.ProjectID):
 		return []problem.Item{{Code: problem.InvalidValue, Pointer: "#/project_id", Detail: "A project id is 1 to 128 of A-Z a-z 0-9 _ . : and -."}}

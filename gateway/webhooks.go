@@ -224,6 +224,7 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 		return err
 	}
 	g.dispatcher.Forget(ctx, id)
+	g.tests.forget(id)
 	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.HealthRecord, id); err != nil && !errors.Is(err, queue.ErrClosed) {
 		g.log.Warn("the health of a deleted webhook stays in the store", zap.String("webhook_id", id), zap.Error(err))
 	}
@@ -238,7 +239,7 @@ func (g *Gateway) remove(ctx context.Context, h *held) error {
 	if h.sub.Static {
 		return ofConfiguration()
 	}
-	if err := g.store.DeleteRecord(ctx, queue.WebhookRecord, id); err != nil {
+	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.WebhookRecord, id); err != nil { // as in save
 		return storeProblem(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
 	g.mu.Lock()
