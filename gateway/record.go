@@ -161,7 +161,9 @@ func adoptState(sub *webhook.Subscription, h *held) {
 }
 
 // save writes the record of a webhook and returns it with the record's new
-// version. The caller holds the webhook's lock or, for one that is new, mu.
+// version. The caller holds the webhook's lock or, for one that is new, mu. It
+// does not heed the end of ctx: what was written all the same would be unknown
+// to the memory.
 func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
 	data, err := json.Marshal(recordOf(h))
 	if err != nil {
@@ -174,7 +176,7 @@ func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
 		}
 	}
 	saved := *h
-	if saved.version, err = g.store.PutRecord(ctx, rec); err != nil {
+	if saved.version, err = g.store.PutRecord(context.WithoutCancel(ctx), rec); err != nil {
 		return nil, fmt.Errorf("save record: %w", err)
 	}
 	return &saved, nil

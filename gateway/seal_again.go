@@ -170,7 +170,7 @@ func (g *Gateway) resealRecord(ctx context.Context, webhookID string) error {
 	if err != nil {
 		return err
 	}
-	version, err := g.store.PutRecord(ctx, sealed)
+	version, err := g.store.PutRecord(context.WithoutCancel(ctx), sealed) // as in save
 	if err != nil {
 		return err
 	}

@@ -252,7 +252,7 @@ func (g *Gateway) writeCanary(ctx context.Context, can canary, keys ...*sealKey)
 	}
 	rec := canaryRecord()
 	rec.Version, rec.Data = can.version, data
-	if _, err := g.store.PutRecord(ctx, rec); err != nil {
+	if _, err := g.store.PutRecord(context.WithoutCancel(ctx), rec); err != nil { // a write that comes later would undo one of another key
 		return fmt.Errorf("write the proof of the secrets key: %w", err)
 	}
 	return nil
