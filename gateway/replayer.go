@@ -53,6 +53,7 @@ type replayRun struct {
 	Cursor  string // of the store, in this pass
 
 	version uint64 // of the record
+	failing bool   // the last step failed, and the log knows
 	ready   bool   // guarded by replays.mu: the worker may run it
 }
 
@@ -248,6 +249,7 @@ func (g *Gateway) runReplay(ctx context.Context, run *replayRun) (moved bool) {
 			g.replayFailed(run, err)
 		}
 		moved = err == nil
+		run.failing = run.failing && !moved
 	}
 	// The outcome is saved even when the gateway is closing: it is one write.
 	if err := g.saveReplay(context.WithoutCancel(ctx), run); err != nil {
@@ -261,9 +263,10 @@ func (g *Gateway) runReplay(ctx context.Context, run *replayRun) (moved bool) {
 }
 
 func (g *Gateway) replayFailed(run *replayRun, err error) {
-	if errors.Is(err, queue.ErrClosed) || errors.Is(err, context.Canceled) {
+	if run.failing || errors.Is(err, queue.ErrClosed) || errors.Is(err, context.Canceled) {
 		return
 	}
+	run.failing = true
 	g.log.Warn("a replay cannot go on now", zap.String("replay_id", run.ID), zap.Error(err))
 }
 
