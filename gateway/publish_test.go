@@ -61,7 +61,7 @@ func mustOpen(t *testing.T, dir string, clock func() time.Time) (*gateway.Gatewa
 
 // settings returns settings with the given webhooks, which deliver to a
 // receiver that answers 200.
-func settings(t *testing.T, subs ...webhook.Subscription) *gateway.Settings {
+func settings(t testing.TB, subs ...webhook.Subscription) *gateway.Settings {
 	t.Helper()
 	receiver := sync.OnceValue(func() string { // not in a bubble, whose time it would stop
 		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

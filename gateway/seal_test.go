@@ -28,7 +28,7 @@ const (
 )
 
 // withKeys are settings with keys that seal secrets.
-func withKeys(t *testing.T, key, previous string) *gateway.Settings {
+func withKeys(t testing.TB, key, previous string) *gateway.Settings {
 	t.Helper()
 	s := settings(t)
 	s.SecretsKey, s.PreviousSecretsKey = key, previous
