@@ -108,5 +108,6 @@ func BenchmarkManyWebhooks(b *testing.B) {
 		if err := g.Close(); err != nil {
 			b.Fatal(err)
 		}
-	}	b.ReportMetric(created, "created/s") // the loop forgets what came before it
+	}
+	b.ReportMetric(created, "created/s") // the loop forgets what came before it
 }
