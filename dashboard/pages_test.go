@@ -360,7 +360,7 @@ func TestHostileTextStaysText(t *testing.T) {
 		}
 		checkMarkup(t, path, got.body)
 	}
-	b.open("/deliveries/"+d.ID).wants(t, "␛[31mred␀\\xFF\\u{202E}", "&lt;script&gt;alert(1)")
+	b.open("/deliveries/"+d.ID).wants(t, `\x1B[31mred\x00\xFF\u{202E}`, "&lt;script&gt;alert(1)")
 	for _, path := range []string{"/list?project=" + url.QueryEscape(hostile), "/webhook/" + url.PathEscape(hostile), "/deliveries/" + url.PathEscape(hostile), "/event?id=" + url.QueryEscape(hostile) + "&project=acme"} {
 		if got := b.get(path); strings.Contains(got.body, "<script>alert") || got.status >= 500 {
 			t.Errorf("%s: %d %s", path, got.status, got.body)

@@ -83,9 +83,10 @@ type plot struct {
 type line struct{ Class, Points string }
 
 const (
-	plotWidth   = 720
-	plotHeight  = 140
 	plotColumns = 96 // of a quarter of an hour each
+	plotStep    = 8
+	plotWidth   = plotColumns * plotStep
+	plotHeight  = 140
 )
 
 // attemptsPlot draws how many attempts succeeded and failed over the last day.
@@ -101,9 +102,8 @@ func attemptsPlot(minutes []gateway.Minute) plot {
 	for _, q := range quarters {
 		ok, failed, most = ok+q[0], failed+q[1], max(most, q[0]+q[1])
 	}
-	step := plotWidth / plotColumns
 	for i, q := range quarters {
-		p.Columns = append(p.Columns, newColumn(i*step, step-1, plotHeight, q[0], q[1], most))
+		p.Columns = append(p.Columns, newColumn(i*plotStep, plotStep-1, plotHeight, q[0], q[1], most))
 	}
 	p.Empty = ok+failed == 0
 	p.Top = fmt.Sprintf("%s in 15 min", countText(int64(most))) //nolint:gosec // counts of a day
@@ -138,21 +138,25 @@ func latencyPlot(minutes []gateway.Minute) plot {
 			day[class] += uint64(n)
 		}
 	}
-	step := plotWidth / plotColumns
 	var median, slow string
 	for i := range quarters {
-		x := i*step + step/2
 		if class, ok := percentile(quarters[i][:], 50); ok {
 			p.Empty = false
-			median += fmt.Sprintf("%d,%d ", x, latencyY(class, classes))
+			median += stair(i, latencyY(class, classes))
 			class, _ = percentile(quarters[i][:], 95)
-			slow += fmt.Sprintf("%d,%d ", x, latencyY(class, classes))
+			slow += stair(i, latencyY(class, classes))
 		}
 	}
 	p.Lines = []line{{"median", median}, {"slow", slow}}
 	p.Top = "over " + durationWords(gateway.LatencyBounds[len(gateway.LatencyBounds)-1])
 	p.Words = "Time to answer over the last 24 hours: half within " + latencyWords(day[:], 50) + ", 95 % within " + latencyWords(day[:], 95)
 	return p
+}
+
+// stair returns the points of one column of a line, which can be seen also where
+// its neighbours have none.
+func stair(i, y int) string {
+	return fmt.Sprintf("%d,%d %d,%d ", i*plotStep, y, (i+1)*plotStep-1, y)
 }
 
 func latencyY(class, classes int) int { return plotHeight - 4 - class*(plotHeight-8)/(classes-1) }

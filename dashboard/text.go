@@ -10,8 +10,7 @@ import (
 )
 
 // visible returns text of others so that nothing in it acts on whoever looks
-// at it: control characters become their pictures (ESC is ␛), bytes that are no
-// UTF-8 become \xNN, and what changes the direction of text or cannot be seen
+// at it: control characters and bytes that are no UTF-8 become \xNN, and what changes the direction of text or cannot be seen
 // becomes \u{NNNN}. Line ends and tabs stay. Escaping for HTML is the
 // templates' work.
 func visible(text []byte) string {
@@ -26,10 +25,8 @@ func visible(text []byte) string {
 			b.WriteRune(r)
 		case r == '\r' && len(text) > 1 && text[1] == '\n':
 			// of a line end
-		case r < ' ':
-			b.WriteRune('\u2400' + r)
-		case r == 0x7f:
-			b.WriteRune('\u2421')
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\x%02X`, r)
 		case unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r):
 			fmt.Fprintf(&b, `\u{%04X}`, r)
 		default:
