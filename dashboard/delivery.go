@@ -13,7 +13,6 @@ type deliveryPage struct {
 	Webhook   gateway.Webhook
 	Pretty    []byte
 	Retryable bool
-	Secrets   []gateway.SecretHint
 }
 
 func (v *visit) delivery() error {

@@ -20,7 +20,6 @@ type checkResult struct {
 	Tried   int
 	Failed  int    // events that the filter failed on
 	Error   string // of the first of these
-	Matches []string
 	Faults  []fault
 }
 
@@ -63,7 +62,7 @@ func (v *visit) tryFilter(project string, spec gateway.WebhookSpec) (checkResult
 		return checkResult{}, err
 	}
 	result := checkResult{Samples: len(events) == 0}
-	try := func(name string, t gateway.FilterTest) error {
+	try := func(t gateway.FilterTest) error {
 		t.Filters, t.Filter, t.ProjectID = spec.Filters, spec.Filter, project
 		verdict, err := v.gw.TestFilter(v.ctx(), v.by, t)
 		if err != nil {
@@ -77,12 +76,11 @@ func (v *visit) tryFilter(project string, spec gateway.WebhookSpec) (checkResult
 			}
 		case verdict.Match:
 			result.Matched++
-			result.Matches = append(result.Matches, name)
 		}
 		return nil
 	}
 	for _, e := range events {
-		if err := try(e.ID, gateway.FilterTest{EventID: e.ID}); ignoreGone(err) != nil {
+		if err := try(gateway.FilterTest{EventID: e.ID}); ignoreGone(err) != nil {
 			return checkResult{}, err
 		}
 	}
@@ -97,7 +95,7 @@ func (v *visit) tryFilter(project string, spec gateway.WebhookSpec) (checkResult
 		if err != nil {
 			return checkResult{}, err
 		}
-		if err := try(t.Type, gateway.FilterTest{Envelope: envelope}); err != nil {
+		if err := try(gateway.FilterTest{Envelope: envelope}); err != nil {
 			return checkResult{}, err
 		}
 	}

@@ -130,7 +130,6 @@ type errorPage struct {
 	Status int
 	Detail string
 	Items  []problem.Item
-	Retry  string
 }
 
 // fail answers with an error: a page for browsers, a problem document for
