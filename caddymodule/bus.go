@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -128,9 +129,7 @@ func (b *bus) emit(a gateway.Announcement) {
 	}
 	for _, name := range eventNames(a.Type) {
 		data := make(map[string]any, len(a.Data)+1) // handlers may keep it
-		for k, v := range a.Data {
-			data[k] = v
-		}
+		maps.Copy(data, a.Data)
 		data["type"] = a.Type
 		e.app.Emit(e.ctx, name, data)
 	}

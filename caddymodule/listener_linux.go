@@ -36,7 +36,7 @@ func descriptor(ln net.Listener) (syscall.RawConn, bool) {
 		if v.Kind() != reflect.Struct || v.NumField() == 0 || !v.Field(0).CanInterface() {
 			return nil, false
 		}
-		inner, ok := v.Field(0).Interface().(net.Listener)
+		inner, ok := reflect.TypeAssert[net.Listener](v.Field(0))
 		if !ok {
 			return nil, false
 		}

@@ -2,8 +2,10 @@ package caddymodule
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -76,11 +78,7 @@ func (c *steadyConn) Read(b []byte) (int, error) {
 
 // fatal says whether err ends a connection. net/http ends reads by deadlines.
 func fatal(err error) bool {
-	if err == nil {
-		return false
-	}
-	timeout, ok := err.(net.Error)
-	return !ok || !timeout.Timeout()
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // keep remembers what was read of a request. The caller holds mu.

@@ -109,6 +109,7 @@ func (d *Dispatcher) handleOnce(j *job) {
 		Status: before.Status, Reason: before.Reason, NextAttemptAt: before.NextAttemptAt, At: before.FinishedAt,
 	}
 	switch verdict.Decision {
+	case Retry, NotMade: // it stands as it stood
 	case Delivered:
 		r.Status, r.Reason, r.NextAttemptAt, r.At = webhook.Delivered, "", time.Time{}, time.Time{}
 	case Gone:

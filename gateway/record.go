@@ -223,19 +223,18 @@ func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State,
 }
 
 // disable disables a webhook: what is pending and what comes is skipped from
-// now on. It says whether the webhook was not disabled before.
-func (g *Gateway) disable(webhookID, reason string) bool {
+// now on.
+func (g *Gateway) disable(webhookID, reason string) {
 	defer g.locks.lock(webhookID)()
 	h := g.webhooks.get(webhookID)
 	if h == nil || h.sub.State == webhook.Disabled {
-		return false
+		return
 	}
 	if err := g.changeState(context.Background(), h, webhook.Disabled, reason); err != nil {
 		g.log.Error("webhook could not be disabled", zap.String("webhook_id", webhookID), zap.Error(err))
-		return false
+		return
 	}
 	g.log.Warn("webhook disabled", zap.String("webhook_id", webhookID), zap.String("reason", reason))
-	return true
 }
 
 // webhookLocks make the changes of one webhook happen one after the other,

@@ -117,7 +117,7 @@ func (rs *replays) load(ctx context.Context, store queue.Store) error {
 			run.ready = true
 			rs.running[run.ID] = run
 		}
-		return nil //nolint:nilerr // one that cannot be read cannot go on
+		return nil // one that cannot be read cannot go on
 	}, nil)
 }
 
@@ -199,12 +199,12 @@ func (rs *replays) start(g *Gateway) {
 
 // rest waits until there may be something to do again. It returns false when
 // the worker is to end.
-func (rs *replays) rest(ctx context.Context, any, moved bool) bool {
+func (rs *replays) rest(ctx context.Context, some, moved bool) bool {
 	var timer <-chan time.Time
 	switch {
 	case moved:
 		timer = time.After(replayPause)
-	case any:
+	case some:
 		timer = time.After(replayHold)
 	}
 	select {

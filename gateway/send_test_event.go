@@ -186,6 +186,7 @@ func (g *Gateway) attemptTest(ctx context.Context, send *testSend, receiver *dis
 	switch verdict.Decision {
 	case dispatch.Delivered:
 		result.Status = webhook.Delivered
+	case dispatch.Retry, dispatch.Gone: // failed, and nothing follows from it
 	case dispatch.NotMade:
 		result = queue.Result{Status: webhook.Failed, Reason: reasonNotSent, At: g.now()}
 	}

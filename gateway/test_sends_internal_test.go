@@ -67,7 +67,7 @@ func TestTestsInFlightAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer ts.end(s)
+		t.Cleanup(func() { ts.end(s) })
 	}
 	if _, err := ts.begin("wh_one_more"); problem.From(err).Code != problem.TooManyRequests {
 		t.Errorf("one more: %v", err)

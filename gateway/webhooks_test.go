@@ -307,11 +307,11 @@ func (r *receiver) first(t *testing.T) interface{ Get(string) string } {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		r.mu.Lock()
-		if len(r.got) > 0 {
-			defer r.mu.Unlock()
-			return r.got[0].header
-		}
+		got := r.got
 		r.mu.Unlock()
+		if len(got) > 0 {
+			return got[0].header
+		}
 	}
 	t.Fatal("nothing came")
 	return nil

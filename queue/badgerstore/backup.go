@@ -30,7 +30,7 @@ const backupHead = "webhook-gateway backup 1\n"
 // backupChunk is about how many bytes are read at a time.
 const backupChunk = 256 << 10
 
-// ErrBackup: what is read is not a whole and undamaged backup.
+// ErrBackup says that what is read is not a whole and undamaged backup.
 var ErrBackup = errors.New("not a whole backup")
 
 // Backup writes all that is stored to w, as it is at one moment, while the store

@@ -195,7 +195,7 @@ func TestTooMuchWaitingIsRefused(t *testing.T) {
 	var hold sync.Mutex
 	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1 << 20, OnCommit: func(time.Duration, int) {
 		hold.Lock()
-		hold.Unlock() //nolint:staticcheck // it only waits
+		defer hold.Unlock() // it only waits
 	}})
 	big := func(n int) []queue.Publication {
 		pub := publication(n)

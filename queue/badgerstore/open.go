@@ -323,7 +323,7 @@ func (s *Store) countPending() {
 	pending := s.backlog.Load()
 	for _, e := range s.journal.events {
 		for i, t := range e.targets {
-			if e.was != nil && e.was[i] == webhook.Pending && t.state != recorded {
+			if i < len(e.was) && e.was[i] == webhook.Pending && t.state != recorded {
 				pending++ // until it is recorded as corrupt
 			}
 		}

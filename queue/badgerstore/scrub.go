@@ -60,12 +60,10 @@ func (s *Store) scrubIfDue() {
 		return
 	}
 	sc.rounds, sc.started = 0, true
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
+	s.running.Go(func() {
 		defer sc.running.Store(false)
 		s.scrub()
-	}()
+	})
 }
 
 // scrub reads the whole store once, or until the store is closed.

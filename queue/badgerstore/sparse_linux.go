@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -10,7 +11,7 @@ import (
 // at on: at itself where the file system does not say.
 func nextData(f *os.File, at int64) int64 {
 	next, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
-	if err == unix.ENXIO { //nolint:errorlint // it comes as it is
+	if errors.Is(err, unix.ENXIO) { // no more data
 		if info, err := f.Stat(); err == nil {
 			return max(info.Size(), at)
 		}
