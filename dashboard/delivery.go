@@ -26,7 +26,7 @@ func (v *visit) delivery() error {
 func (v *visit) showDelivery(d gateway.DeliveryDetail) error {
 	page := deliveryPage{DeliveryDetail: d, Pretty: pretty(d.Payload), Retryable: retryable(d.Status)}
 	w, err := v.gw.Webhook(v.ctx(), v.by, d.WebhookID)
-	if err = ignoreGone(err); err != nil {
+	if ignoreGone(err) != nil {
 		return err
 	}
 	page.Webhook = w

@@ -80,7 +80,8 @@ func (v *visit) tryFilter(project string, spec gateway.WebhookSpec) (checkResult
 		return nil
 	}
 	for _, e := range events {
-		if err := try(gateway.FilterTest{EventID: e.ID}); ignoreGone(err) != nil {
+		err := ignoreGone(try(gateway.FilterTest{EventID: e.ID}))
+		if err != nil {
 			return checkResult{}, err
 		}
 	}

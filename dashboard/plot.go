@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -55,7 +56,7 @@ func newColumn(x, width, height int, ok, failed, most uint64) column {
 		if n == 0 {
 			return 0
 		}
-		return max(2, int(n*uint64(height)/most)) //nolint:gosec // height is small
+		return max(2, int(n*uint64(height)/most))
 	}
 	c.OKHeight = min(share(ok), height)
 	c.BadH = min(share(failed), height)
@@ -106,7 +107,7 @@ func attemptsPlot(minutes []gateway.Minute) plot {
 		p.Columns = append(p.Columns, newColumn(i*plotStep, plotStep-1, plotHeight, q[0], q[1], most))
 	}
 	p.Empty = ok+failed == 0
-	p.Top = fmt.Sprintf("%s in 15 min", countText(int64(most))) //nolint:gosec // counts of a day
+	p.Top = fmt.Sprintf("%s in 15 min", countText(int64(most)))
 	p.Words = fmt.Sprintf("Attempts of the last 24 hours: %d succeeded, %d failed", ok, failed)
 	return p
 }
@@ -138,16 +139,16 @@ func latencyPlot(minutes []gateway.Minute) plot {
 			day[class] += uint64(n)
 		}
 	}
-	var median, slow string
+	var median, slow []string
 	for i := range quarters {
 		if class, ok := percentile(quarters[i][:], 50); ok {
 			p.Empty = false
-			median += stair(i, latencyY(class, classes))
+			median = append(median, stair(i, latencyY(class, classes)))
 			class, _ = percentile(quarters[i][:], 95)
-			slow += stair(i, latencyY(class, classes))
+			slow = append(slow, stair(i, latencyY(class, classes)))
 		}
 	}
-	p.Lines = []line{{"median", median}, {"slow", slow}}
+	p.Lines = []line{{"median", strings.Join(median, " ")}, {"slow", strings.Join(slow, " ")}}
 	p.Top = "over " + durationWords(gateway.LatencyBounds[len(gateway.LatencyBounds)-1])
 	p.Words = "Time to answer over the last 24 hours: half within " + latencyWords(day[:], 50) + ", 95 % within " + latencyWords(day[:], 95)
 	return p
@@ -156,7 +157,7 @@ func latencyPlot(minutes []gateway.Minute) plot {
 // stair returns the points of one column of a line, which can be seen also where
 // its neighbours have none.
 func stair(i, y int) string {
-	return fmt.Sprintf("%d,%d %d,%d ", i*plotStep, y, (i+1)*plotStep-1, y)
+	return fmt.Sprintf("%d,%d %d,%d", i*plotStep, y, (i+1)*plotStep-1, y)
 }
 
 func latencyY(class, classes int) int { return plotHeight - 4 - class*(plotHeight-8)/(classes-1) }

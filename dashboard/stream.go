@@ -48,7 +48,7 @@ func (v *visit) streamLog() error {
 	for !v.gw.Closing() {
 		rows, err := v.logRows(w, filter)
 		if err != nil {
-			return nil //nolint:nilerr // the answer has begun; the page reconnects and is told
+			return nil // the answer has begun; the page reconnects and is told
 		}
 		var message []byte
 		if sum := sha256.Sum256(rows); sum != shown {
@@ -59,10 +59,10 @@ func (v *visit) streamLog() error {
 		if message != nil {
 			sent = time.Now()
 			if _, err := v.w.Write(message); err != nil {
-				return nil //nolint:nilerr // the browser is gone
+				return nil // the browser is gone
 			}
 			if err := out.Flush(); err != nil {
-				return nil //nolint:nilerr // the browser is gone
+				return nil // the browser is gone
 			}
 		}
 		select {
@@ -75,7 +75,7 @@ func (v *visit) streamLog() error {
 			return nil
 		}
 		if err := v.identify(); err != nil {
-			return nil //nolint:nilerr // the browser connects anew and is told
+			return nil // the browser connects anew and is told
 		}
 	}
 	return nil
