@@ -36,7 +36,14 @@ type eventChoice struct {
 }
 
 func (v *visit) newForm() error {
-	return v.showForm(http.StatusOK, "", v.form("project"), &webhookForm{}, "")
+	if err := gateway.RequireScope(v.by, gateway.ScopeManage); err != nil {
+		return err
+	}
+	project := v.form("project")
+	if !webhook.ValidProjectID(project) || !v.by.Allows(project) {
+		return problem.New(problem.NotFound, "There is no such project, or it is not yours.")
+	}
+	return v.showForm(http.StatusOK, "", project, &webhookForm{}, "")
 }
 
 func (v *visit) showForm(status int, id, project string, f *webhookForm, summary string) error {

@@ -84,7 +84,7 @@ func (v *visit) startReplay() error {
 	case err == nil && r.DryRun:
 		page.Counted, page.Count = true, made.Count
 		if page.Until == "" { // what comes meanwhile is not what was counted
-			page.Until = made.Until.UTC().Format(time.RFC3339)
+			page.Until = made.Until.UTC().Format(time.RFC3339Nano)
 			if made.Until.IsZero() {
 				page.Until = ""
 			}

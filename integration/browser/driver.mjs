@@ -112,10 +112,12 @@ const commands = {
     return snapshot.split("\n")[0];
   },
 
-  // audit returns what axe-core finds serious or critical.
-  async audit(v) {
+  // audit returns what axe-core finds serious or critical: by all rules, or by
+  // those that are named.
+  async audit(v, { rules }) {
     await v.page.evaluate(axeSource);
-    const { violations } = await v.page.evaluate(() => axe.run({ resultTypes: ["violations"] }));
+    const options = { resultTypes: ["violations"], ...(rules && { runOnly: rules }) };
+    const { violations } = await v.page.evaluate((o) => axe.run(o), options);
     return violations
       .filter((f) => f.impact === "serious" || f.impact === "critical")
       .flatMap((f) => f.nodes.map((n) => `${f.id}: ${f.help}: ${n.html} ${n.failureSummary}`));

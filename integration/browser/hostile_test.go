@@ -53,7 +53,7 @@ func TestWhatOthersWroteIsText(t *testing.T) {
 		"/webhook/" + id + "/replay":            markup,
 		"/webhook/" + id + "/secret":            markup,
 		"/webhook/" + id + "/delete":            markup,
-		"/deliveries/" + delivery:               append(markup, "␛[31mred␛[0m", `\xFF\xFE`, `\u{202E}gnirts`, "x-shown: "+markup[0]),
+		"/deliveries/" + delivery:               append(markup, `\x1B[31mred\x1B[0m`, `\xFF\xFE`, `\u{202E}gnirts`, "x-shown: "+markup[0]),
 		"/event?project=acme&id=" + event:       {`<script>window.pwned = 1</script>`, `\u001b[31m`, `\u{202E}`},
 		"/events?project=acme":                  nil,
 		"/list?project=" + "%3Cscript%3E":       nil,

@@ -235,11 +235,11 @@ func (p *Page) Look(width int, dark bool) {
 }
 
 // WantAccessible fails the test for each thing that axe-core finds serious or
-// critical.
-func (p *Page) WantAccessible() {
+// critical. Rules are its names of what is looked at; none: everything.
+func (p *Page) WantAccessible(rules ...string) {
 	p.t.Helper()
 	var findings []string
-	p.into(&findings, "audit", nil)
+	p.into(&findings, "audit", map[string]any{"rules": rules})
 	for _, f := range findings {
 		p.t.Errorf("%s: %s", p.URL(), f)
 	}

@@ -133,7 +133,7 @@ func judge(p *browser.Page, name string) {
 	p.Screenshot(name + "-390")
 	p.Look(browser.Wide, true)
 	p.WantFits()
-	p.WantAccessible()
+	p.WantAccessible("color-contrast")
 	if slices.Contains(inDark, name) {
 		p.Screenshot(name + "-1280-dark")
 	}
