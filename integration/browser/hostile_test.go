@@ -31,7 +31,7 @@ func TestWhatOthersWroteIsText(t *testing.T) {
 	}))
 	id := w.createWebhook(t, `"description":"`+quoted+`","headers":{"X-Shown":"`+quoted+`"},"filters":{"data.name":["`+quoted+`","x"]},"filter":"data.name != '</pre><img src=x onerror=\"window.pwned = 5\">'"`)
 	w.publish(t, "project.created", `{"id":"acme","name":"`+quoted+`","ansi":"\u001b[31m","hidden":"a\u202eb\u0000"}`)
-	w.receiver.Await(t, 1)
+	w.awaitAttempts(t, 1)
 	var log struct {
 		Data []struct {
 			ID      string

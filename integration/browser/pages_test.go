@@ -129,16 +129,16 @@ var inDark = []string{"overview", "list", "add", "webhook", "log", "delivery-fai
 func judge(p *browser.Page, name string) {
 	p.Look(browser.Narrow, false)
 	p.WantFits()
-	p.WantAccessible()
 	p.Screenshot(name + "-390")
-	p.Look(browser.Wide, true)
+	p.Look(browser.Wide, false)
 	p.WantFits()
+	p.WantAccessible()
+	p.Screenshot(name + "-1280")
+	p.Look(browser.Wide, true)
 	p.WantAccessible("color-contrast")
 	if slices.Contains(inDark, name) {
 		p.Screenshot(name + "-1280-dark")
 	}
-	p.Look(browser.Wide, false)
-	p.Screenshot(name + "-1280")
 }
 
 // furnished are ids of things to look at.
@@ -191,7 +191,7 @@ func (w world) furnish(t *testing.T) (seen furnished) {
 			t.Fatalf("publish: %d %s", got.Status, got.Body)
 		}
 	}
-	w.receiver.Await(t, 11)
+	w.awaitAttempts(t, 10) // of acme
 	seen.delivered = w.delivery(t, seen.webhook, "delivered")
 	seen.failed = w.delivery(t, seen.webhook, "failed")
 	var replay struct{ ID string }
@@ -200,22 +200,13 @@ func (w world) furnish(t *testing.T) (seen furnished) {
 	return seen
 }
 
-// delivery returns a delivery of a webhook with a status, and waits for it if
-// need be.
+// delivery returns a delivery of a webhook with a status.
 func (w world) delivery(t *testing.T, webhook, status string) (id string) {
 	t.Helper()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		var log struct{ Data []struct{ ID string } }
-		w.call(t, operatorKey, http.MethodGet, "/api/v1/webhooks/"+webhook+"/deliveries?status="+status, "", &log)
-		if len(log.Data) > 0 {
-			return log.Data[0].ID
-		}
-		select {
-		case <-again.C:
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		}
+	var log struct{ Data []struct{ ID string } }
+	w.call(t, operatorKey, http.MethodGet, "/api/v1/webhooks/"+webhook+"/deliveries?status="+status, "", &log)
+	if len(log.Data) == 0 {
+		t.Fatalf("no delivery is %s", status)
 	}
+	return log.Data[0].ID
 }

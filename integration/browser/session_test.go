@@ -88,7 +88,7 @@ func TestOtherProjectsAreNotFound(t *testing.T) {
 	w := start(t)
 	id := w.createWebhook(t, "")
 	w.publish(t, "project.created", `{"id":"acme"}`)
-	w.receiver.Await(t, 1)
+	w.awaitAttempts(t, 1)
 	var log struct{ Data []struct{ ID string } }
 	w.call(t, acmeKey, http.MethodGet, "/api/v1/webhooks/"+id+"/deliveries", "", &log)
 

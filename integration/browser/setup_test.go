@@ -72,11 +72,12 @@ func TestFromTheFirstWebhookToADeliveredRetry(t *testing.T) {
 	}))
 	w.publish(t, "project.created", `{"id":"acme","name":"Another Project"}`) // filtered
 	w.publish(t, "project.created", `{"id":"acme","name":"My Project"}`)
-	w.receiver.Await(t, 2)
+	w.awaitAttempts(t, 2)
 	p.Goto(w.URL("/webhooks"))
 	p.See(browser.Text("answered 503 Service Unavailable"))
 	p.Click(browser.Link("Orders"))
 	p.Click(browser.Link("Open the log"))
+	p.See(browser.Heading("Log"))
 	rows := browser.CSS("#log-rows tr")
 	if n := p.Count(rows); n != 2 {
 		t.Errorf("%d deliveries, want the test and one that matches", n)
@@ -149,6 +150,7 @@ func TestFilterIsTriedWhileItIsTyped(t *testing.T) {
 		t.Errorf("the new row has the path %q", got)
 	}
 	p.Click(browser.Button("Remove this condition").Number(1))
+	p.Gone(browser.Field("Path").Number(n + 1))
 	if got := p.Count(browser.Field("Path")); got != n {
 		t.Errorf("%d rows, want %d", got, n)
 	}

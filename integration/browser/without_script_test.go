@@ -54,7 +54,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	w.publish(t, "project.created", `{"id":"acme"}`)
 	p.Click(browser.Button("Resume"))
 	p.See(browser.Text("The webhook is active."))
-	w.receiver.Await(t, 2)
+	w.awaitAttempts(t, 2)
 
 	// Edit.
 	p.Click(browser.Link("Edit"))
@@ -69,10 +69,11 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	// Filter the log; retry.
 	w.receiver.Answer(http.StatusLengthRequired)
 	w.publish(t, "project.created", `{"id":"acme","n":7}`)
-	w.receiver.Await(t, 3)
+	w.awaitAttempts(t, 3)
 	p.Click(browser.Link("Open the log"))
 	p.Select(browser.Field("Status"), "pending")
 	p.Click(browser.Button("Filter"))
+	p.See(browser.Link("Clear"))
 	rows := browser.CSS("#log-rows tr")
 	if n := p.Count(rows); n != 1 {
 		t.Errorf("%d pending deliveries, want 1", n)
@@ -84,7 +85,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	p.Click(browser.Link("project.created").In(rows.Number(1)))
 	p.Click(browser.Button("Retry now"))
 	p.See(browser.Text("One attempt is being made now."))
-	w.receiver.Await(t, 4)
+	w.awaitAttempts(t, 4)
 
 	// Replay: first the count, then the sending.
 	p.Click(browser.Link("Edited"))
@@ -97,7 +98,7 @@ func TestEverythingWorksWithoutJavaScript(t *testing.T) {
 	}
 	p.Click(browser.Button("Send them again"))
 	p.See(browser.Heading("Replay"))
-	w.receiver.Await(t, 6)
+	w.awaitAttempts(t, 6)
 
 	// Rotate the secret.
 	p.Click(browser.Link("Webhook"))

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tengineai/webhook-gateway/integration/browser"
 	"github.com/tengineai/webhook-gateway/integration/gatewaytest"
@@ -37,11 +38,6 @@ func caddyfile(settings ...string) string {
 	return `{
 	admin {$ADMIN}
 	grace_period 3s
-	servers {
-		listener_wrappers {
-			webhook_gateway
-		}
-	}
 	webhook_gateway {
 		store badger {
 			dir {$STORE}
@@ -125,6 +121,39 @@ func (w world) publish(t *testing.T, kind, data string) {
 	if got := w.Post(t, "/events", `{"type":"`+kind+`","project_id":"acme","data":`+data+`}`); got.Status != http.StatusAccepted {
 		t.Fatalf("publish: %d %s", got.Status, got.Body)
 	}
+}
+
+// awaitAttempts waits until the log of the project acme has so many attempts: a
+// receiver knows of one before its outcome is stored.
+func (w world) awaitAttempts(t *testing.T, want int) {
+	t.Helper()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		got := w.attempts(t)
+		if got >= want {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-t.Context().Done():
+			t.Fatalf("%d of %d attempts were logged", got, want)
+		}
+	}
+}
+
+func (w world) attempts(t *testing.T) (n int) {
+	t.Helper()
+	var webhooks struct{ Data []struct{ ID string } }
+	w.call(t, acmeKey, http.MethodGet, "/api/v1/projects/acme/webhooks", "", &webhooks)
+	for _, hook := range webhooks.Data {
+		var log struct{ Data []struct{ Attempts int } }
+		w.call(t, acmeKey, http.MethodGet, "/api/v1/webhooks/"+hook.ID+"/deliveries", "", &log)
+		for _, delivery := range log.Data {
+			n += delivery.Attempts
+		}
+	}
+	return n
 }
 
 // signIn opens the dashboard with a key.
