@@ -16,19 +16,25 @@ import (
 // On a reload net/http closes the connections that are idle, without looking
 // whether a request is just arriving, and those whose request it has read and
 // not yet begun to serve. Neither has been answered, so what was read of it is
-// kept here and given to the next server together with the connection. A
-// connection whose last answer said "Connection: close" is closed.
+// kept here and given to the next server together with the connection. Only a
+// request that began to arrive when the next configuration was there, or about
+// to be, is handed on: one that is older was served, or is being served.
+//
+// A connection whose last answer said "Connection: close" is closed, and so is
+// one that speaks anything but plain HTTP/1: TLS, HTTP/2, an upgrade, a tunnel.
 type steadyConn struct {
 	net.Conn
 	share *share
 
 	mu      sync.Mutex
 	unread  []byte    // to be read before the connection
-	request []byte    // what was read since the last answer began, unless overlong
-	long    bool      // the request has more than maxRequestKept bytes
-	readAt  time.Time // when request last grew
+	request []byte    // what was read since the last answer began, if it may be handed on
+	begun   bool      // something was read since the last answer began
+	kept    bool      // request is all of it
+	beganAt time.Time // when begun became true
 	reading bool
 	final   bool // the last answer said that it is the last
+	opaque  bool // this is not HTTP/1, or not any more
 	failed  bool // reading or writing failed
 	gone    bool // closed, or over to the next server
 	leaving bool // gone as soon as the read that is under way has ended
@@ -39,10 +45,10 @@ const (
 	// than the header before it decides whether to serve it.
 	maxRequestKept = 16 << 10
 
-	// unservedTime is how long after the last read a close can still mean that
-	// the request was not served. It is microseconds; a handler that ended
-	// without an answer after this time has done something.
-	unservedTime = time.Second
+	// unservedTime is how long before the next configuration a request can have
+	// begun that net/http then did not serve. It is microseconds on a machine that
+	// has time.
+	unservedTime = 100 * time.Millisecond
 )
 
 // Read implements net.Conn.
@@ -86,15 +92,34 @@ func (c *steadyConn) keep(b []byte) {
 	if len(b) == 0 {
 		return
 	}
-	c.readAt = time.Now()
-	if c.long = c.long || len(c.request)+len(b) > maxRequestKept; c.long {
+	if !c.begun {
+		c.begun, c.kept, c.beganAt = true, true, time.Now()
+	}
+	if len(c.request)+len(b) > maxRequestKept {
+		c.kept = false
+	}
+	if !c.kept {
 		c.request = c.request[:0]
 		return
 	}
 	c.request = append(c.request, b...)
 }
 
-var lastAnswer = []byte("\r\nConnection: close\r\n")
+// judge learns from the beginning of an answer what becomes of the connection.
+// The caller holds mu.
+func (c *steadyConn) judge(answer []byte) {
+	header, _, whole := bytes.Cut(answer, []byte("\r\n\r\n"))
+	status, isHTTP := bytes.CutPrefix(header, []byte("HTTP/1.1 ")) // an answer in HTTP/1.0 can end with the connection
+	switch {
+	case !isHTTP || !whole || bytes.HasPrefix(status, []byte("101")):
+		c.opaque = true
+	case bytes.HasPrefix(status, []byte("1")): // the answer is still to come
+		c.kept = false
+	default:
+		c.final = bytes.Contains(answer[:len(header)+2], []byte("\r\nConnection: close\r\n"))
+		c.begun, c.kept = false, false
+	}
+}
 
 // Write implements net.Conn.
 func (c *steadyConn) Write(b []byte) (int, error) {
@@ -103,10 +128,10 @@ func (c *steadyConn) Write(b []byte) (int, error) {
 		c.mu.Unlock()
 		return 0, net.ErrClosed
 	}
-	if header, _, ok := bytes.Cut(b, []byte("\r\n\r\n")); ok && bytes.HasPrefix(b, []byte("HTTP/1.")) {
-		c.final = bytes.Contains(b[:len(header)+2], lastAnswer)
+	if c.begun {
+		c.judge(b)
 	}
-	c.request, c.long = c.request[:0], false
+	c.request = c.request[:0]
 	c.mu.Unlock()
 
 	n, err := c.Conn.Write(b)
@@ -120,13 +145,13 @@ func (c *steadyConn) Write(b []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *steadyConn) Close() error {
-	yields := c.share.yields()
+	since, yields := c.share.yields()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.gone || c.leaving:
 		return nil
-	case !yields || !c.unanswered():
+	case !yields || !c.unanswered(since):
 		c.gone = true
 		return c.Conn.Close()
 	case c.reading:
@@ -139,12 +164,13 @@ func (c *steadyConn) Close() error {
 }
 
 // unanswered says whether the connection waits for a request, or has one that
-// no handler has seen. The caller holds mu.
-func (c *steadyConn) unanswered() bool {
-	if c.failed || c.final || c.long {
+// no handler has seen. next is when the next configuration came. The caller
+// holds mu.
+func (c *steadyConn) unanswered(next time.Time) bool {
+	if c.failed || c.final || c.opaque {
 		return false
 	}
-	return len(c.request) == 0 || time.Since(c.readAt) < unservedTime
+	return !c.begun || c.kept && c.beganAt.After(next.Add(-unservedTime))
 }
 
 // hand gives the connection to the next server. The caller holds mu.

@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+func init() {
+	caddy.RegisterNetwork(steadyNetwork, listenSteady)
+}
+
+// steadyNetwork is a network to bind sites to whose clients must not notice a
+// reload, such as services that publish events:
+//
+//	bind steady/127.0.0.1
+//
+// It is TCP. With "tcp" every reload opens a second socket and closes the first,
+// which resets connections that the kernel has taken and Caddy has not; and it
+// closes connections that are idle at that moment, also those on which a request
+// is just arriving. Such requests get no answer and have to be sent again. With
+// "steady" the configurations before and after a reload accept from one socket,
+// and connections that the old one gives up go on to the new one.
+//
+// Connections with TLS are closed as with "tcp"; HTTP/2 has a way of its own to
+// end them. The settings of the socket are those of the first configuration that
+// listened on the address.
+const steadyNetwork = "steady"
+
+// listenSteady is a caddy.ListenerFunc.
+func listenSteady(ctx context.Context, _, host, port string, portOffset uint, config net.ListenConfig) (any, error) {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return nil, fmt.Errorf("port %q of a %s address: %w", port, steadyNetwork, err)
+	}
+	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n+uint64(portOffset), 10)), func(address string) (net.Listener, error) {
+		config.Control = sharePort // as Caddy does, so that a reload can change the network
+		return config.Listen(ctx, "tcp", address)
+	})
+}
+
+// sockets are the sockets that configurations share, by address.
+var sockets = socketPool{open: make(map[string]*socket)}
+
+type socketPool struct {
+	mu   sync.Mutex
+	open map[string]*socket
+}
+
+// A socket accepts for all configurations that listen on its address. The
+// newest that is not closed gets the connections.
+type socket struct {
+	pool    *socketPool
+	address string
+	ln      net.Listener
+
+	shares []*share // by pool.mu; oldest first
+}
+
+// A share is one configuration's part in a socket.
+type share struct {
+	socket   *socket
+	accepted chan accepted
+	done     chan struct{} // closed by Close
+	yielded  time.Time     // by socket.pool.mu: since when another share takes the connections; zero: none does
+}
+
+// accepted is what accepting gave: a connection, with what another share had
+// read from it, or an error that may pass.
+type accepted struct {
+	conn   net.Conn
+	unread []byte
+	err    error
+}
+
+// join returns a share of the socket that is open on an address, or of a new
+// one.
+func (p *socketPool) join(address string, listen func(address string) (net.Listener, error)) (net.Listener, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.open[address]
+	if !ok {
+		ln, err := listen(address)
+		if err != nil {
+			return nil, err
+		}
+		s = &socket{pool: p, address: address, ln: ln}
+		if ln.Addr().String() == address { // not if the system chose the port
+			p.open[address] = s
+		}
+		go s.accept()
+	}
+	if n := len(s.shares); n > 0 {
+		s.shares[n-1].yielded = time.Now()
+	}
+	l := &share{socket: s, accepted: make(chan accepted), done: make(chan struct{})}
+	s.shares = append(s.shares, l)
+	return l, nil
+}
+
+// accept hands connections to the newest share until the last one is closed. It
+// runs no code of others that could panic.
+func (s *socket) accept() {
+	for {
+		conn, err := s.ln.Accept()
+		if !s.hand(accepted{conn: conn, err: err}) {
+			return
+		}
+	}
+}
+
+// hand gives what was accepted to the newest share. When there is none left it
+// closes the connection and returns false.
+func (s *socket) hand(a accepted) bool {
+	for {
+		l := s.newest()
+		if l == nil {
+			if a.conn != nil {
+				_ = a.conn.Close()
+			}
+			return false
+		}
+		select {
+		case l.accepted <- a:
+			return true
+		case <-l.done:
+		}
+	}
+}
+
+func (s *socket) newest() *share {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	if len(s.shares) == 0 {
+		return nil
+	}
+	return s.shares[len(s.shares)-1]
+}
+
+// Accept implements net.Listener.
+func (l *share) Accept() (net.Conn, error) {
+	select {
+	case a := <-l.accepted:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return &steadyConn{Conn: a.conn, share: l, unread: a.unread}, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener. The last share closes the socket.
+func (l *share) Close() error {
+	s := l.socket
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	for i := range s.shares {
+		if s.shares[i] != l {
+			continue
+		}
+		s.shares = append(s.shares[:i:i], s.shares[i+1:]...)
+		close(l.done)
+		if n := len(s.shares); n > 0 {
+			if l.yielded.IsZero() { // its configuration was withdrawn
+				l.yielded = time.Now()
+				s.shares[n-1].yielded = time.Time{}
+			}
+			return nil
+		}
+		if s.pool.open[s.address] == s {
+			delete(s.pool.open, s.address)
+		}
+		return s.ln.Close()
+	}
+	return net.ErrClosed
+}
+
+// Addr implements net.Listener.
+func (l *share) Addr() net.Addr { return l.socket.ln.Addr() }
+
+// yields says whether, and since when, another configuration takes this one's
+// connections. It is so even before this one is closed: net/http gives up
+// connections a moment before it closes the listener.
+func (l *share) yields() (since time.Time, ok bool) {
+	l.socket.pool.mu.Lock()
+	defer l.socket.pool.mu.Unlock()
+	return l.yielded, !l.yielded.IsZero()
+}
+
+// Interface guards
+var (
+	_ caddy.ListenerFunc = listenSteady
+	_ net.Listener       = (*share)(nil)
+)
