@@ -120,6 +120,7 @@ func (f *failing) round() (pause time.Duration) {
 		}
 	}()
 	f.g.operations.report()
+	f.prune()
 	f.flush()
 	s := f.g.Settings()
 	if s == nil || s.DisableAfter <= 0 {
@@ -217,6 +218,22 @@ func (f *failing) reset(webhookID string) {
 	delete(f.byID, webhookID)
 	f.dirty[webhookID] = true
 	f.count.Store(int64(len(f.byID)))
+}
+
+// prune forgets webhooks that are gone: an attempt can end after its webhook was
+// deleted, and a process before it has removed the record.
+func (f *failing) prune() {
+	f.mu.Lock()
+	ids := make([]string, 0, len(f.byID))
+	for id := range f.byID {
+		ids = append(ids, id)
+	}
+	f.mu.Unlock()
+	for _, id := range ids {
+		if f.g.webhooks.get(id) == nil && !f.g.webhooks.unreadable(id) {
+			f.reset(id)
+		}
+	}
 }
 
 // flush writes what has changed. What cannot be written stays for later.

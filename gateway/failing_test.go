@@ -282,3 +282,52 @@ func TestParkedWebhookEndsAfterTheRetention(t *testing.T) {
 		s.close()
 	})
 }
+
+func TestOfADeletedWebhookNoFailuresStay(t *testing.T) {
+	in := newInbox(t)
+	bubble(t, func(t *testing.T, s *site) {
+		set := failingSettings(t, deadURL, in.URL)
+		set.Static = nil
+		s.open(set)
+		by := &gateway.Key{Name: "k", Scopes: gateway.Scopes}
+		create := func() string {
+			w, _, err := s.g.CreateWebhook(t.Context(), by, "proj_1", gateway.WebhookSpec{URL: deadURL, Events: []string{"*"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return w.ID
+		}
+		remove := func(id string) {
+			if err := s.g.DeleteWebhook(t.Context(), by, id, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stored := create()
+		s.publish(1)
+		time.Sleep(2 * time.Minute) // its failure is written
+		if n := len(s.healthRecords()); n != 1 {
+			t.Fatalf("%d webhooks have failures in the store, want 1", n)
+		}
+		remove(stored)
+		fresh := create()
+		s.publish(1)
+		remove(fresh) // before its failure is written
+		time.Sleep(3 * time.Minute)
+		if ids := s.healthRecords(); len(ids) != 0 {
+			t.Errorf("the failures of the deleted webhooks %v are in the store", ids)
+		}
+		s.close()
+	})
+}
+
+func (s *site) healthRecords() (ids []string) {
+	s.t.Helper()
+	page, err := s.store.Records(context.Background(), queue.HealthRecord, "", "", 10)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, r := range page.Records {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}

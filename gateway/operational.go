@@ -215,6 +215,13 @@ func (o *operations) flag(webhookID string, full bool) bool {
 	return true
 }
 
+// forget drops what is known of a webhook that was deleted.
+func (o *operations) forget(webhookID string) {
+	if o.flagged.Load() > 0 {
+		o.flag(webhookID, false)
+	}
+}
+
 // report logs how many events were not published. It is called now and then.
 func (o *operations) report() {
 	if n := o.withheld.Swap(0); n > 0 {
@@ -273,8 +280,11 @@ func (o *operations) publish(oc *occurrence, data []byte) error {
 		return fmt.Errorf("context of project: %w", err)
 	}
 	pub := queue.Publication{Event: &event, NewID: true}
-	gen.index.Match(filter.NewEvent(&event, project, gen.names), func(webhookID string, err error) {
-		if webhookID == oc.webhookID {
+	env := filter.NewEvent(&event, project, gen.names)
+	env.Limit(&o.g.filterTimes) // one project's slow filters must not keep the events of others waiting
+	about := gen.webhook(oc.webhookID)
+	gen.index.Match(env, func(webhookID string, err error) {
+		if webhookID == oc.webhookID || about != nil && !mayTell(about, gen.webhook(webhookID)) {
 			return
 		}
 		if t, ok := p.target(&event, webhookID, err); ok {
@@ -286,6 +296,12 @@ func (o *operations) publish(oc *occurrence, data []byte) error {
 	}
 	_, err = o.g.store.Publish(ctx, []queue.Publication{pub})
 	return err
+}
+
+// mayTell says whether the owner of a webhook may know about another one. Those
+// of all projects are nobody's business but that of their own kind.
+func mayTell(about, told *webhook.Subscription) bool {
+	return about.ProjectID != webhook.AllProjects || told != nil && told.ProjectID == webhook.AllProjects
 }
 
 // inForce returns a webhook as the settings in force have it, or nil.

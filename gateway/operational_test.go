@@ -1,10 +1,14 @@
 package gateway_test
 
 import (
+	"fmt"
+	"maps"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -96,6 +100,75 @@ func TestWhatNobodySubscribesToIsNotStored(t *testing.T) {
 		page, err := s.store.Events(t.Context(), queue.EventQuery{ProjectID: "proj_1", Limit: 10})
 		if err != nil || len(page.Events) != 1 {
 			t.Errorf("%d events are stored (%v), want 1", len(page.Events), err)
+		}
+		s.close()
+	})
+}
+
+func TestAProjectIsNotToldOfWebhooksOfAllProjects(t *testing.T) {
+	project, operator := newInbox(t), newInbox(t)
+	bubble(t, func(t *testing.T, s *site) {
+		set := settings(t,
+			webhook.Subscription{ID: "wh_global", ProjectID: webhook.AllProjects, URL: deadURL, Events: []string{"*"}},
+			webhook.Subscription{ID: "wh_ops", ProjectID: "proj_1", URL: project.URL, Events: []string{"webhook.*"}},
+			webhook.Subscription{ID: "wh_global_ops", ProjectID: webhook.AllProjects, URL: operator.URL, Events: []string{"webhook.*"}},
+		)
+		set.Retry, set.DisableAfter, set.MaxPendingPerWebhook = queue.Schedule{}, 0, 20
+		s.open(set)
+		s.publish(1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if told := project.take(); len(told) != 0 {
+			t.Errorf("the project was told %v of a webhook that it cannot see", told)
+		}
+		if told := operator.take(); len(told) != 1 || told[0].Data["webhook_id"] != "wh_global" {
+			t.Errorf("the operator was told %v, want one failure of wh_global", told)
+		}
+		s.close()
+	})
+}
+
+// slowEngine makes filters that take 50 ms.
+type slowEngine struct{}
+
+func (slowEngine) Compile(string, filter.Names) (filter.Program, error) { return slowEngine{}, nil }
+
+func (slowEngine) Match(*filter.Event) (bool, error) {
+	time.Sleep(50 * time.Millisecond)
+	return false, nil
+}
+
+func TestFiltersOfOperationalEventsTakeTheTimeOfTheirProject(t *testing.T) {
+	bubble(t, func(t *testing.T, s *site) {
+		subs := []webhook.Subscription{{ID: "wh_dead", ProjectID: "proj_1", URL: deadURL, Events: []string{"api_key.*"}}}
+		for i := range 30 {
+			subs = append(subs, webhook.Subscription{
+				ID: fmt.Sprintf("wh_slow%02d", i), ProjectID: "proj_1", URL: deadURL, Events: []string{"webhook.*"},
+				FilterEngine: "slow", Filter: "slow",
+			})
+		}
+		set := settings(t, subs...)
+		set.Engines = maps.Clone(set.Engines)
+		set.Engines["slow"] = slowEngine{}
+		set.Retry, set.DisableAfter = queue.Schedule{}, 0
+		s.open(set)
+		s.publish(20)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		exhausted := 0
+		for _, sub := range subs[1:] {
+			page, err := s.store.Deliveries(t.Context(), queue.DeliveryQuery{WebhookID: sub.ID, Limit: 100})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range page.Deliveries {
+				if strings.Contains(d.Reason, "budget exhausted") {
+					exhausted++
+				}
+			}
+		}
+		if exhausted == 0 {
+			t.Error("the filters of 20 operational events took as much time as they liked")
 		}
 		s.close()
 	})

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -225,9 +224,8 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 	}
 	g.dispatcher.Forget(ctx, id)
 	g.tests.forget(id)
-	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.HealthRecord, id); err != nil && !errors.Is(err, queue.ErrClosed) {
-		g.log.Warn("the health of a deleted webhook stays in the store", zap.String("webhook_id", id), zap.Error(err))
-	}
+	g.failing.reset(id)
+	g.operations.forget(id)
 	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
 	return nil
 }
