@@ -48,7 +48,7 @@ const (
 	// unservedTime is how long before the next configuration a request can have
 	// begun that net/http then did not serve. It is microseconds on a machine that
 	// has time.
-	unservedTime = 100 * time.Millisecond
+	unservedTime = time.Second
 )
 
 // Read implements net.Conn.
