@@ -126,11 +126,14 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("the directory must not exist or be empty: %w", err)
+	if err := removeEmpty(dir); err != nil {
+		return err
 	}
-	if err := os.Mkdir(o.Dir, 0o700); err != nil {
-		return fmt.Errorf("another restore is under way, or was interrupted: %w", err)
+	switch err := os.Mkdir(o.Dir, 0o700); {
+	case errors.Is(err, os.ErrExist):
+		return fmt.Errorf("another restore is under way, or was interrupted; then remove %s", o.Dir)
+	case err != nil:
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -151,6 +154,20 @@ func Restore(ctx context.Context, dir string, r io.Reader) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(dir))
+}
+
+// removeEmpty removes a directory if it is empty. There need not be one.
+func removeEmpty(dir string) error {
+	files, err := os.ReadDir(dir) // it fails for what is no directory, which Remove would remove
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case len(files) > 0:
+		return errors.New("the directory is not empty; a backup is restored into a new or empty one")
+	}
+	return os.Remove(dir)
 }
 
 func restoreInto(ctx context.Context, db *badger.DB, r io.Reader) error {

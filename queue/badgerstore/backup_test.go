@@ -88,8 +88,13 @@ func TestDamagedBackupIsNotRestored(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := badgerstore.Restore(background, dir, bytes.NewReader(whole.Bytes())); err == nil {
-		t.Error("a backup was restored over other files")
+	for _, taken := range []string{dir, filepath.Join(dir, "file")} {
+		if err := badgerstore.Restore(background, taken, bytes.NewReader(whole.Bytes())); err == nil {
+			t.Errorf("a backup was restored over %s", taken)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "file")); err != nil {
+		t.Error(err)
 	}
 }
 
