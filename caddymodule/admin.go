@@ -27,12 +27,14 @@ func init() {
 //   - GET /webhook_gateway/status: the state of the gateway.
 //   - GET, POST /webhook_gateway/keys: lists API keys, creates one.
 //   - DELETE /webhook_gateway/keys/{name}: revokes an API key.
+//   - GET /webhook_gateway/backup: a backup of the store, which goes on working.
 //   - POST /webhook_gateway/events: takes events as webhook_ingest does, without
 //     an API key.
 //
-// Answers are JSON, errors problem documents. The commands "caddy webhook
-// status", "key" and "send" use these routes. Who reaches the admin API can do
-// anything with this Caddy, so they ask for no key. Every Caddy with this module in it has these routes.
+// Answers but the backup are JSON, errors problem documents. The commands "caddy
+// webhook status", "key", "backup" and "send" use these routes. Who reaches the
+// admin API can do anything with this Caddy, so they ask for no key. Every Caddy
+// with this module in it has these routes.
 type Admin struct{}
 
 // CaddyModule returns the Caddy module information.
@@ -49,6 +51,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 		adminRoute("/webhook_gateway/status", adminMethods{http.MethodGet: a.status}),
 		adminRoute("/webhook_gateway/keys", adminMethods{http.MethodGet: a.keys, http.MethodPost: a.createKey}),
 		adminRoute("/webhook_gateway/keys/{name}", adminMethods{http.MethodDelete: a.revokeKey}),
+		adminRoute("/webhook_gateway/backup", adminMethods{http.MethodGet: a.backup}),
 		adminRoute("/webhook_gateway/events", adminMethods{http.MethodPost: a.events}),
 	}
 }
@@ -117,8 +120,8 @@ func activeGateway() (*gateway.Gateway, error) {
 
 // Status is the answer of GET /webhook_gateway/status.
 type Status struct {
-	// Status is "ok"; "degraded" when events are taken but not sent, or after a
-	// loss was found; "unavailable" when the store takes no events.
+	// Status is "ok"; "degraded" when events are taken but not sent, or after
+	// loss or damage was found; "unavailable" when the store takes no events.
 	Status string `json:"status"`
 
 	// Problem says what is wrong; empty while Status is "ok".
@@ -136,18 +139,35 @@ type Status struct {
 	// LostCommits counts acknowledged commits that were missing when the store
 	// was opened.
 	LostCommits uint64 `json:"lost_commits"`
+
+	// CheckedAt is when all that is stored was last compared with its checksums;
+	// absent before the first time.
+	CheckedAt *time.Time `json:"checked_at,omitempty"`
+
+	// DamagedRecords counts what did not match then.
+	DamagedRecords int64 `json:"damaged_records"`
+
+	// SecretsKeyFile is the file with the key that secrets are sealed with, which
+	// a backup does not hold; absent where secrets_key is set.
+	SecretsKeyFile string `json:"secrets_key_file,omitempty"`
 }
 
 func (*Admin) status(w http.ResponseWriter, _ *http.Request, gw *gateway.Gateway) error {
-	return adminAnswer(w, http.StatusOK, statusOf(gw.Stats(), gw.SendingErr()))
+	st := statusOf(gw.Stats(), gw.SendingErr())
+	st.SecretsKeyFile = gw.SecretsKeyFile()
+	return adminAnswer(w, http.StatusOK, st)
 }
 
 func statusOf(s queue.Stats, sending error) Status {
 	st := Status{
-		Status:      "ok",
-		Deliveries:  s.Deliveries,
-		FreeBytes:   s.FreeBytes,
-		LostCommits: s.Lost,
+		Status:         "ok",
+		Deliveries:     s.Deliveries,
+		FreeBytes:      s.FreeBytes,
+		LostCommits:    s.Lost,
+		DamagedRecords: s.Damaged,
+	}
+	if !s.CheckedAt.IsZero() {
+		st.CheckedAt = &s.CheckedAt
 	}
 	if !s.OldestDue.IsZero() {
 		st.OldestDue = &s.OldestDue
@@ -161,6 +181,8 @@ func statusOf(s queue.Stats, sending error) Status {
 		st.Status, st.Problem = "degraded", sending.Error()
 	case s.Lost > 0:
 		st.Status, st.Problem = "degraded", "acknowledged commits were missing when the store was opened; see the log"
+	case s.Damaged > 0:
+		st.Status, st.Problem = "degraded", "records are damaged on disk; see the log"
 	}
 	return st
 }

@@ -76,6 +76,22 @@ func (c *adminClient) do(ctx context.Context, method, path, mediaType, body stri
 // ask sends a request and returns the body of its answer. An answer that is no
 // success is an error that says what to do.
 func (c *adminClient) ask(ctx context.Context, method, path, mediaType, body string) ([]byte, error) {
+	resp, err := c.send(ctx, &c.http, method, path, mediaType, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of the admin API: %w", err)
+	}
+	if resp.StatusCode >= 400 {
+		return text, answerError(resp, text)
+	}
+	return text, nil
+}
+
+func (c *adminClient) send(ctx context.Context, client *http.Client, method, path, mediaType, body string) (*http.Response, error) {
 	host := "127.0.0.1" // what the admin API expects from a client without a port
 	if !c.address.IsUnixNetwork() && !c.address.IsFdNetwork() {
 		host = c.address.JoinHostPort(0)
@@ -87,19 +103,11 @@ func (c *adminClient) ask(ctx context.Context, method, path, mediaType, body str
 	if mediaType != "" {
 		req.Header.Set("Content-Type", mediaType)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask the admin API at %s: %w: is Caddy running there? --address or --config names another place", c.address, errors.Unwrap(err))
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAdminAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("read the answer of the admin API: %w", err)
-	}
-	if resp.StatusCode >= 400 {
-		return text, answerError(resp, text)
-	}
-	return text, nil
+	return resp, nil
 }
 
 // maxAdminAnswer is the most that is read of an answer, in bytes.

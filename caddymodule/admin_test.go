@@ -78,3 +78,32 @@ func TestIngestLimitsFailedAttempts(t *testing.T) {
 		t.Errorf("the right key: %d %s", got.status, got.body)
 	}
 }
+
+// TestStatusTellsOfDamage: what the last check of the store found.
+func TestStatusTellsOfDamage(t *testing.T) {
+	s := newServer(t)
+	s.load(config{settings: webhookTo("one", "project.created")})
+	got := s.askAdmin("GET", "status", "", "")
+	for _, want := range []string{`"status":"ok"`, `"checked_at":"2030-01-02T03:04:05Z"`, `"damaged_records":0`} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("the status has no %s: %s", want, got.body)
+		}
+	}
+	traces.damaged.Store(3)
+	got = s.askAdmin("GET", "status", "", "")
+	for _, want := range []string{`"status":"degraded"`, `"problem":"records are damaged on disk; see the log"`, `"damaged_records":3`} {
+		if !strings.Contains(got.body, want) {
+			t.Errorf("with damage the status has no %s: %s", want, got.body)
+		}
+	}
+}
+
+// TestStoreThatHasNoBackupSaysSo: the traced store offers none.
+func TestStoreThatHasNoBackupSaysSo(t *testing.T) {
+	s := newServer(t)
+	s.load(config{settings: webhookTo("one", "project.created")})
+	got := s.askAdmin("GET", "backup", "", "")
+	if code, _ := problemOf(t, got.body); got.status != 409 || code != "conflict" {
+		t.Errorf("%d %s, want a conflict", got.status, got.body)
+	}
+}

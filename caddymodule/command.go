@@ -20,6 +20,8 @@ Commands for the webhook gateway: tools to try it with and to run it.`,
 				newStatusCommand(),
 				newVerifyCommand(),
 				newKeyCommand(),
+				newBackupCommand(),
+				newRestoreCommand(),
 			)
 		},
 	})

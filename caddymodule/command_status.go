@@ -79,5 +79,11 @@ func printStatus(w io.Writer, st *Status, now time.Time) error {
 	if st.LostCommits > 0 {
 		line("lost commits", st.LostCommits)
 	}
+	if st.CheckedAt != nil {
+		line("last checked", st.CheckedAt.Format(time.RFC3339))
+	}
+	if st.DamagedRecords > 0 {
+		line("damaged records", st.DamagedRecords)
+	}
 	return table.Flush()
 }

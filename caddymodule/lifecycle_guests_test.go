@@ -5,6 +5,8 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -66,7 +68,9 @@ type trace struct {
 type tracer struct {
 	mu    sync.Mutex
 	byDir map[string]*trace
-	hook  func(dir string) error // asked before a store is opened
+
+	damaged atomic.Int64           // records, as the stores tell
+	hook    func(dir string) error // asked before a store is opened
 }
 
 var traces = &tracer{byDir: make(map[string]*trace)}
@@ -126,12 +130,22 @@ func (tr *tracer) reset() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.byDir, tr.hook = make(map[string]*trace), nil
+	tr.damaged.Store(0)
 }
 
 // closeTracer records when a store is closed.
 type closeTracer struct {
 	queue.Store
 	dir string
+}
+
+// checkedAt is when the traced store tells that it was last checked.
+var checkedAt = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func (c *closeTracer) Stats() queue.Stats {
+	st := c.Store.Stats()
+	st.CheckedAt, st.Damaged = checkedAt, traces.damaged.Load()
+	return st
 }
 
 func (c *closeTracer) Close() error {

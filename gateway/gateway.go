@@ -76,6 +76,7 @@ type Gateway struct {
 	tests      testSends
 	replays    replays
 	health     healthCache
+	backingUp  sync.Mutex // held while a backup is written
 
 	// current is the generation in force; nil before the first Apply.
 	current atomic.Pointer[Generation]

@@ -69,6 +69,8 @@ func (g *Gateway) checkStore() HealthCheck {
 		return HealthCheck{HealthUnavailable, "the store has failed; the log says why"}
 	case stats.Lost > 0:
 		return degraded(fmt.Sprintf("%d commits were missing when the store was opened", stats.Lost))
+	case stats.Damaged > 0:
+		return degraded(fmt.Sprintf("%d records are damaged on disk", stats.Damaged))
 	case stats.Deliveries[webhook.Corrupt] > 0:
 		return degraded(fmt.Sprintf("%d deliveries are damaged", stats.Deliveries[webhook.Corrupt]))
 	}
