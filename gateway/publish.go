@@ -39,7 +39,7 @@ func (g *Gateway) Publish(ctx context.Context, inputs []webhook.Input) ([]Publis
 	if err := g.checkRoom(ctx, gen, inputs); err != nil {
 		return nil, err
 	}
-	p := publisher{g: g, gen: gen, now: g.now(), batch: len(inputs) > 1}
+	p := publisher{g: g, gen: gen, now: g.now(), events: len(inputs)}
 	results := make([]Published, 0, len(inputs))
 	for len(results) < len(inputs) {
 		step, err := p.publish(ctx, inputs[len(results):])
@@ -64,6 +64,7 @@ const maxStepTargets = 50_000
 // publish stores the first of the inputs, as many as a step may hold.
 func (p *publisher) publish(ctx context.Context, inputs []webhook.Input) ([]Published, error) {
 	pubs := make([]queue.Publication, 0, len(inputs))
+	p.added = nil // what was added before, the store counts
 	for targets := 0; len(pubs) < len(inputs) && targets < maxStepTargets; {
 		pub, err := p.publication(ctx, &inputs[len(pubs)])
 		if err != nil {
@@ -139,10 +140,15 @@ func judge(in *webhook.Input, ev *webhook.Event, r queue.Receipt) Published {
 // publisher prepares the publications of one Publish call. It carries what
 // earlier events of the call say about their projects to later ones.
 type publisher struct {
-	g     *Gateway
-	gen   *Generation
-	now   time.Time
-	batch bool // there are several events
+	g      *Gateway
+	gen    *Generation
+	now    time.Time
+	events int // of the call
+
+	// added holds, by webhook, the pending deliveries of earlier events that are
+	// not stored yet. Only those are counted that can fill a backlog: see near.
+	added map[string]int
+	near  bool // the events that are left could fill a backlog of the one at hand
 
 	// seen has the ids that earlier events of a batch have brought.
 	seen map[seenID]bool
@@ -172,7 +178,8 @@ func (p *publisher) publication(ctx context.Context, in *webhook.Input) (queue.P
 			return pub, err
 		}
 	}
-	if p.batch {
+	again := p.again(&pub)
+	if p.events > 1 && !again {
 		if err := p.remember(ctx, &pub); err != nil {
 			return pub, err
 		}
@@ -180,11 +187,15 @@ func (p *publisher) publication(ctx context.Context, in *webhook.Input) (queue.P
 
 	env := filter.NewEvent(ev, project, p.gen.names)
 	env.Limit(&p.g.filterTimes)
+	p.near = false
 	p.gen.index.Match(env, func(webhookID string, err error) {
 		if t, ok := p.target(ev, webhookID, err); ok {
 			pub.Targets = append(pub.Targets, t)
 		}
 	})
+	if p.near && !again {
+		return pub, p.count(ctx, &pub)
+	}
 	return pub, nil
 }
 
@@ -204,19 +215,42 @@ func (p *publisher) remembered(ctx context.Context, projectID string) ([]byte, e
 	return project, nil
 }
 
+// again says whether an earlier event of the call has brought this one's id.
+func (p *publisher) again(pub *queue.Publication) bool {
+	if p.events == 1 || pub.NewID {
+		return false
+	}
+	if p.seen == nil {
+		p.seen = make(map[seenID]bool)
+	}
+	id := seenID{pub.Event.ProjectID, pub.Event.ID}
+	again := p.seen[id]
+	p.seen[id] = true
+	return again
+}
+
+// count notes the pending deliveries of a publication for the events that
+// follow it. Those of a repeat are stored, and counted, already.
+func (p *publisher) count(ctx context.Context, pub *queue.Publication) error {
+	known, err := p.known(ctx, pub)
+	if err != nil || known {
+		return err
+	}
+	if p.added == nil {
+		p.added = make(map[string]int)
+	}
+	for _, t := range pub.Targets {
+		if t.Status == webhook.Pending {
+			p.added[t.WebhookID]++
+		}
+	}
+	return nil
+}
+
 // remember lets later events of the same call see what this one says about its
 // project, unless it is a repeat: those change nothing.
 func (p *publisher) remember(ctx context.Context, pub *queue.Publication) error {
-	repeat := false
-	if !pub.NewID {
-		id := seenID{pub.Event.ProjectID, pub.Event.ID}
-		repeat = p.seen[id]
-		if p.seen == nil {
-			p.seen = make(map[seenID]bool)
-		}
-		p.seen[id] = true
-	}
-	if repeat || (pub.Remember == nil && !pub.Forget) {
+	if pub.Remember == nil && !pub.Forget {
 		return nil
 	}
 	known, err := p.known(ctx, pub)
@@ -259,7 +293,8 @@ func (p *publisher) target(ev *webhook.Event, webhookID string, filterErr error)
 	case sub.State == webhook.Disabled:
 		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: sub.DisabledReason}, true
 	}
-	pending, limit := p.g.store.Backlog(webhookID), p.gen.settings.MaxPendingPerWebhook
+	pending, limit := p.g.store.Backlog(webhookID)+p.added[webhookID], p.gen.settings.MaxPendingPerWebhook
+	p.near = p.near || p.events > 1 && pending < limit && pending+p.events > limit
 	p.g.operations.backlog(ev, webhookID, pending, limit)
 	if pending >= limit {
 		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonBacklogFull}, true

@@ -240,6 +240,33 @@ func TestAFullBacklogSkipsOrRefuses(t *testing.T) {
 	}
 }
 
+func TestABatchFillsABacklogNoFurtherThanItsLimit(t *testing.T) {
+	g, store := mustOpen(t, t.TempDir(), nil)
+	s := settings(t, webhook.Subscription{ID: "wh_a"}, webhook.Subscription{ID: "wh_b", Events: []string{"project.updated"}})
+	s.MaxPendingPerWebhook = 3
+	mustApply(t, g, s)
+	for _, id := range []string{"wh_a", "wh_b"} {
+		paused := func(spec *gateway.WebhookSpec) { spec.Status = webhook.Paused }
+		if _, err := g.ChangeWebhook(t.Context(), &gateway.Key{Scopes: gateway.Scopes}, id, "", paused); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event := func(id string) string {
+		return `{"id":"` + id + `","type":"project.created","data":{"id":"proj_1"}}`
+	}
+	deliveries(t, g, event("evt_1"))
+	got := deliveries(t, g, // neither repeats nor conflicts take up room
+		event("evt_1"), event("evt_1"), event("evt_2"), event("evt_2"), `{"id":"evt_2","type":"project.updated","data":{"id":"proj_1"}}`,
+		event("evt_3"), event("evt_4"), `{"type":"project.updated","data":{"id":"proj_1"}}`,
+	)
+	if want := "[1 1 1 1 0 1 0 1]"; fmt.Sprint(got) != want {
+		t.Errorf("deliveries %v, want %s", got, want)
+	}
+	if got := store.Stats().Deliveries; got[webhook.Pending] != 4 || got[webhook.Skipped] != 2 {
+		t.Errorf("%d pending and %d skipped, want 3 of wh_a and 1 of wh_b, and 2 skipped", got[webhook.Pending], got[webhook.Skipped])
+	}
+}
+
 func TestTheNewestLiveGenerationIsInForce(t *testing.T) {
 	g, _ := mustOpen(t, t.TempDir(), nil)
 	one := mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a"}))
