@@ -157,7 +157,15 @@ func readAway(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.CopyN(io.Discard, r.Body, 8<<20)                                         // whatever comes
 }
 
-func (a *API) serveDocument(w http.ResponseWriter, _ *http.Request) {
+func (a *API) serveDocument(w http.ResponseWriter, r *http.Request) {
+	items, err := checkQuery(r.URL.RawQuery, nil)
+	if err == nil {
+		err = invalid(items)
+	}
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.document) // the client may be gone
 }

@@ -18,7 +18,9 @@ import (
 
 // member is a member of a body: absent, null, or with a value. Null is set, with
 // the zero value. The field's tags say what is allowed, to the decoder and
-// in the OpenAPI document: required:"false", nullable:"true", enum.
+// in the OpenAPI document: required:"false", nullable:"true", enum, and ifempty
+// for a text or list that may not be empty though the gateway takes the zero
+// value for none.
 type member[T any] struct {
 	Set   bool // null or with a value
 	Null  bool
@@ -166,6 +168,10 @@ func (d *decoder) member(raw jsontext.Value, v reflect.Value, f reflect.StructFi
 	target := m.set(false)
 	before := len(d.items)
 	d.value(raw, target, at)
+	if detail := f.Tag.Get("ifempty"); detail != "" && len(d.items) == before && target.Len() == 0 {
+		d.add(problem.InvalidValue, detail, at)
+		return
+	}
 	if enum := f.Tag.Get("enum"); enum != "" && len(d.items) == before {
 		d.choice(target, strings.Split(enum, ","), at)
 	}

@@ -14,7 +14,7 @@ import (
 type replayRequest struct {
 	Since  member[moment]   `json:"since" doc:"Deliveries created at this time or later."`
 	Until  member[moment]   `json:"until" required:"false" nullable:"true" doc:"Deliveries created before this time. Default: now."`
-	Status member[[]string] `json:"status" required:"false" nullable:"true" enum:"delivered,failed,skipped,filter_error" doc:"Deliveries with one of these. Default: failed."`
+	Status member[[]string] `json:"status" required:"false" nullable:"true" minItems:"1" ifempty:"Name a status, or leave this out for failed." enum:"delivered,failed,skipped,filter_error" doc:"Deliveries with one of these. Default: failed."`
 	DryRun member[bool]     `json:"dry_run" required:"false" doc:"Only count."`
 }
 

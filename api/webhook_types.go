@@ -88,7 +88,7 @@ type creation struct {
 	URL    member[string]   `json:"url" doc:"Where deliveries go: an absolute https URL." example:"https://your-app.com/webhook"`
 	Events member[[]string] `json:"events" minItems:"1" maxItems:"100" doc:"Event types, all types of a noun such as project.*, or *."`
 	WebhookMembers
-	Secret member[string] `json:"secret" required:"false" nullable:"true" doc:"The signing secret, 16 to 256 characters. Without one the gateway makes it and shows it in the answer."`
+	Secret member[string] `json:"secret" required:"false" nullable:"true" minLength:"16" maxLength:"256" ifempty:"A secret has 16 to 256 characters. Leave it out to have one made." doc:"The signing secret, 16 to 256 characters. Without one the gateway makes it and shows it in the answer."`
 }
 
 // change is the body that changes a webhook: a merge patch (RFC 7396) at the
@@ -97,14 +97,14 @@ type change struct {
 	URL    member[string]   `json:"url" required:"false" ifnull:"A webhook needs a URL."`
 	Events member[[]string] `json:"events" required:"false" minItems:"1" maxItems:"100" ifnull:"A webhook needs events; \"*\" is all of them."`
 	WebhookMembers
-	Secret member[string] `json:"secret" required:"false" ifnull:"A secret cannot be removed. Call rotate-secret to have another one made." doc:"Replaces the secret at once and ends a rotation. See rotate-secret for a change with an overlap."`
+	Secret member[string] `json:"secret" required:"false" minLength:"16" maxLength:"256" ifempty:"A secret has 16 to 256 characters. Leave it out to keep the present one." ifnull:"A secret cannot be removed. Call rotate-secret to have another one made." doc:"Replaces the secret at once and ends a rotation. See rotate-secret for a change with an overlap."`
 }
 
 // WebhookMembers are the members of creation and change that are alike.
 type WebhookMembers struct {
 	Description member[string]      `json:"description" required:"false" nullable:"true" maxLength:"500"`
 	Filters     member[filters]     `json:"filters" required:"false" nullable:"true" maxProperties:"32"`
-	Filter      member[string]      `json:"filter" required:"false" nullable:"true" maxLength:"4096" doc:"An expr expression that must be true of an event."`
+	Filter      member[string]      `json:"filter" required:"false" nullable:"true" minLength:"1" maxLength:"4096" ifempty:"An empty text is no expression. Null is no filter." doc:"An expr expression that must be true of an event."`
 	Headers     member[headers]     `json:"headers" required:"false" nullable:"true" maxProperties:"32" doc:"Sent with every delivery. A value ******** leaves the stored one."`
 	Status      member[string]      `json:"status" required:"false" nullable:"true" enum:"active,paused,disabled"`
 	Retry       member[[]duration]  `json:"retry" required:"false" nullable:"true" maxItems:"20" doc:"The waits before the retries, 1s to 7d each; [] for none."`
@@ -196,7 +196,7 @@ func readOnlyMember(name string) (string, bool) {
 
 // rotation is the body of rotate-secret.
 type rotation struct {
-	Secret  member[string]   `json:"secret" required:"false" nullable:"true" doc:"The new secret, 16 to 256 characters. Without one the gateway makes it and shows it in the answer."`
+	Secret  member[string]   `json:"secret" required:"false" nullable:"true" minLength:"16" maxLength:"256" ifempty:"A secret has 16 to 256 characters. Leave it out to have one made." doc:"The new secret, 16 to 256 characters. Without one the gateway makes it and shows it in the answer."`
 	Overlap member[duration] `json:"overlap" required:"false" nullable:"true" doc:"How long both secrets sign; 0s ends the old one at once. Default: 24h."`
 	Primary member[string]   `json:"primary" required:"false" nullable:"true" enum:"new,previous" doc:"Which secret signs x-tengine-signature during the overlap. Default: new."`
 	Force   member[bool]     `json:"force" required:"false" doc:"Whether to rotate within the overlap of an earlier rotation."`

@@ -86,6 +86,13 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		{"zero is no default", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"timeout":"0s","concurrency":0,"rate_limit":""}`, []string{
 			"invalid_value #/timeout", "invalid_value #/concurrency", "invalid_value #/rate_limit",
 		}},
+		{"empty is no default", "PATCH", "/api/v1/webhooks/" + id, `{"secret":"","filter":"","events":[]}`, []string{
+			"invalid_value #/secret", "invalid_value #/filter", "missing #/events",
+		}},
+		{"a secret of no length", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"secret":""}`, []string{"invalid_value #/secret"}},
+		{"rotation to nothing", "POST", "/api/v1/webhooks/" + id + "/rotate-secret", `{"secret":""}`, []string{"invalid_value #/secret"}},
+		{"replay of no status", "POST", "/api/v1/webhooks/" + id + "/replay", `{"since":"2024-01-01T00:00:00Z","status":[]}`, []string{"invalid_value #/status"}},
+		{"document", "GET", "/api/v1/openapi.json?limit=1", "", []string{"unknown_parameter limit"}},
 		{"read-only members", "PATCH", "/api/v1/webhooks/" + id, `{"id":"x","project_id":"x","secrets":[],"source":"api","created_at":"x","updated_at":"x","disabled_reason":"gone"}`, []string{
 			"unknown_member #/id", "unknown_member #/project_id", "unknown_member #/secrets", "unknown_member #/source",
 			"unknown_member #/created_at", "unknown_member #/updated_at", "unknown_member #/disabled_reason",
