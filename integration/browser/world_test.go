@@ -37,7 +37,7 @@ func start(t *testing.T, settings ...string) world {
 func caddyfile(settings ...string) string {
 	return `{
 	admin {$ADMIN}
-	grace_period 3s
+	grace_period 2s
 	webhook_gateway {
 		store badger {
 			dir {$STORE}
