@@ -6,7 +6,6 @@ import (
 	"net"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -67,7 +66,7 @@ type share struct {
 	socket   *socket
 	accepted chan accepted
 	done     chan struct{} // closed by Close
-	yielded  time.Time     // by socket.pool.mu: since when another share takes the connections; zero: none does
+	yielded  bool          // by socket.pool.mu: another share takes the connections
 }
 
 // accepted is what accepting gave: a connection, with what another share had
@@ -96,7 +95,7 @@ func (p *socketPool) join(address string, listen func(address string) (net.Liste
 		go s.accept()
 	}
 	if n := len(s.shares); n > 0 {
-		s.shares[n-1].yielded = time.Now()
+		s.shares[n-1].yielded = true
 	}
 	l := &share{socket: s, accepted: make(chan accepted), done: make(chan struct{})}
 	s.shares = append(s.shares, l)
@@ -149,7 +148,7 @@ func (l *share) Accept() (net.Conn, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		return &steadyConn{Conn: a.conn, share: l, unread: a.unread}, nil
+		return newSteadyConn(a, l), nil
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
@@ -167,9 +166,8 @@ func (l *share) Close() error {
 		s.shares = append(s.shares[:i:i], s.shares[i+1:]...)
 		close(l.done)
 		if n := len(s.shares); n > 0 {
-			if l.yielded.IsZero() { // its configuration was withdrawn
-				l.yielded = time.Now()
-				s.shares[n-1].yielded = time.Time{}
+			if !l.yielded { // its configuration was withdrawn
+				l.yielded, s.shares[n-1].yielded = true, false
 			}
 			return nil
 		}
@@ -184,13 +182,13 @@ func (l *share) Close() error {
 // Addr implements net.Listener.
 func (l *share) Addr() net.Addr { return l.socket.ln.Addr() }
 
-// yields says whether, and since when, another configuration takes this one's
-// connections. It is so even before this one is closed: net/http gives up
-// connections a moment before it closes the listener.
-func (l *share) yields() (since time.Time, ok bool) {
+// yields says whether another configuration takes this one's connections. It is
+// so even before this one is closed: net/http gives up connections a moment
+// before it closes the listener.
+func (l *share) yields() bool {
 	l.socket.pool.mu.Lock()
 	defer l.socket.pool.mu.Unlock()
-	return l.yielded, !l.yielded.IsZero()
+	return l.yielded
 }
 
 // Interface guards
