@@ -12,6 +12,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/api"
 	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
 )
 
 // apiLife is the part of an API that is not configuration.
@@ -61,8 +62,23 @@ func (h *API) identify(gw *gateway.Gateway, r *http.Request) (*gateway.Key, erro
 	key, err := keyInFront(r, h.ProjectsFrom, h.ScopesFrom)
 	if err != nil {
 		h.life.logger.Debug("client was not identified", zap.Error(err))
+		return nil, err
 	}
-	return key, err
+	if forged(r) {
+		return nil, problem.New(problem.CrossOrigin, "A page of another site may not ask for changes. Send the header Content-Type: application/json if you are one that may.")
+	}
+	return key, nil
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// forged says whether a page of another site can have made a browser send the
+// request, without asking the server first as for JSON: what authenticates in
+// front of the gateway may do so by a cookie. An API key no page can send that
+// does not know it.
+func forged(r *http.Request) bool {
+	mediaType := strings.ToLower(r.Header.Get("Content-Type"))
+	return !strings.HasPrefix(mediaType, "application/json") && crossOrigin.Check(r) != nil
 }
 
 // keyInFront returns the key of a client whom something in front of the handler

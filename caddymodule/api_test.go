@@ -143,3 +143,38 @@ func TestAPITrustsWhatAuthenticatesInFront(t *testing.T) {
 		}
 	}
 }
+
+// A browser sends a form of another site with the visitor's cookies, and without
+// asking; forward_auth may let them in.
+func TestAPITakesNoFormsOfOtherSites(t *testing.T) {
+	s := newAPIServer(t, `
+		@api path /api/v1/*
+		request_header @api X-Projects acme
+		webhook_api {
+			projects_from {header.X-Projects}
+		}`)
+	for _, call := range []string{"webhooks/wh_x/test", "webhooks/wh_x/rotate-secret", "deliveries/dlv_x/retry", "projects/acme/dashboard-links"} {
+		for name, header := range map[string][]string{
+			"form":      {"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example", "Content-Type", "application/x-www-form-urlencoded"},
+			"fetch":     {"Sec-Fetch-Site", "same-site", "Content-Type", "text/plain"},
+			"older one": {"Origin", "https://evil.example", "Content-Type", "text/plain"},
+		} {
+			got := s.ask("POST", "/api/v1/"+call, header...)
+			if code, _ := problemOf(t, got.body); got.status != 403 || code != "cross_origin" {
+				t.Errorf("%s by a %s: %d %s, want 403 cross_origin", call, name, got.status, got.body)
+			}
+		}
+	}
+	for name, header := range map[string][]string{
+		"no browser":           nil,
+		"a page of this site":  {"Sec-Fetch-Site", "same-origin", "Origin", "http://site2"},
+		"one that was allowed": {"Sec-Fetch-Site", "cross-site", "Origin", "https://app.example", "Content-Type", "application/json"},
+	} {
+		if got := s.ask("POST", "/api/v1/deliveries/dlv_x/retry", header...); got.status != 404 {
+			t.Errorf("%s: %d %s, want 404", name, got.status, got.body)
+		}
+	}
+	if got := s.ask("GET", "/api/v1/projects/acme/webhooks", "Sec-Fetch-Site", "cross-site"); got.status != 200 {
+		t.Errorf("reading: %d %s", got.status, got.body)
+	}
+}

@@ -16,7 +16,7 @@ const (
 	Unauthorized         Code = "unauthorized"           // 401
 	ScopeMissing         Code = "scope_missing"          // 403: the key lacks the scope
 	ProjectNotAllowed    Code = "project_not_allowed"    // 403: the key is not for this project
-	CrossOrigin          Code = "cross_origin"           // 403: another site asked for a change in the dashboard
+	CrossOrigin          Code = "cross_origin"           // 403: another site asked for a change
 	NotFound             Code = "not_found"              // 404
 	MethodNotAllowed     Code = "method_not_allowed"     // 405
 	Conflict             Code = "conflict"               // 409: the state does not allow it
