@@ -18,7 +18,7 @@ type snippet struct {
 // snippets lists them for the languages of most receivers. Every webhook is
 // signed in the same headers (contract section 1).
 func snippets() []snippet {
-	list := []snippet{{"Node.js", "node", ""}, {"Python", "python", ""}, {"Go", "go", ""}}
+	list := []snippet{{"Node.js", "node", ""}, {"Go", "go", ""}, {"Python", "python", ""}}
 	for i := range list {
 		code, err := snippetFiles.ReadFile("snippets/" + list[i].ID + ".txt")
 		if err != nil {
