@@ -12,6 +12,29 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
+// EventDetail is an event and a page of what became of it per webhook.
+type EventDetail struct {
+	webhook.Event
+	Webhooks []EventOutcome
+	Next     string
+}
+
+// EventOutcome is what became of an event for one webhook of its project.
+type EventOutcome struct {
+	WebhookID  string
+	Result     string // a webhook.Status, or a Result… constant
+	DeliveryID string // empty if there is no delivery
+	Error      string // of the filter
+	Computed   bool   // judged now, because there is no delivery
+}
+
+// The results of webhooks that got no delivery (contract section 3).
+const (
+	ResultFiltered      = "filtered"       // its filter does not match
+	ResultNotSubscribed = "not_subscribed" // it does not subscribe to the type
+	ResultCreatedLater  = "created_later"  // it did not exist then
+)
+
 // Events lists the events of a project, newest first, test events included.
 // next is empty on the last page; while it is not, a page can be short.
 func (g *Gateway) Events(

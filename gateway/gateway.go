@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/filter"
-	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -91,7 +89,7 @@ type Gateway struct {
 	filterErrors errorBudgets
 	filterTimes  filter.ProjectTimes
 	keys         *createdKeys
-	attempts     *FailedAttempts
+	authLimit    *AuthLimit
 	sessions     sessions
 	links        links
 	activity     *activity
@@ -131,7 +129,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
 		return nil, fmt.Errorf("load api keys: %w", err)
 	}
-	g.attempts = NewFailedAttempts(g.now)
+	g.authLimit = NewAuthLimit(g.now)
 	g.activity = newActivity(g.now())
 	if err = g.replays.load(ctx, o.Store); err != nil {
 		return nil, fmt.Errorf("load replays: %w", err)
@@ -298,39 +296,6 @@ func (g *Gateway) generation() (*Generation, error) {
 		return nil, unavailable("The gateway is starting. Send the request again.")
 	}
 	return gen, nil
-}
-
-// unavailable is a 503 that asks the client to come back in a second.
-func unavailable(detail string) *problem.Error {
-	e := problem.New(problem.Unavailable, detail)
-	e.RetryAfter = time.Second
-	return e
-}
-
-func stopping() *problem.Error {
-	return unavailable("The gateway is stopping. Send the request again with the same ids.")
-}
-
-// storeProblem tells a client what a store's error means for its request.
-func storeProblem(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return unavailable("The request ended too soon. Whether the events were taken is unknown: send it again with the same ids.")
-	case errors.Is(err, queue.ErrFull):
-		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
-		e.RetryAfter = 30 * time.Second
-		return e
-	case errors.Is(err, queue.ErrBusy):
-		return unavailable("More events come than the gateway's disk can take. Send the request again.")
-	case errors.Is(err, queue.ErrClosed):
-		return stopping()
-	case errors.Is(err, queue.ErrUnavailable):
-		e := unavailable("The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids.")
-		e.RetryAfter = 5 * time.Second
-		return e
-	default:
-		return err
-	}
 }
 
 // deliveryObserver passes on what the dispatcher reports and acts on what

@@ -132,7 +132,7 @@ func (g *Gateway) RevokeKey(ctx context.Context, name string) error {
 		return err
 	}
 	if key != nil {
-		g.attempts.Forget(key)
+		g.authLimit.Forget(key)
 		g.log.Info("api key revoked", zap.String("key", name))
 		return nil
 	}
@@ -162,25 +162,25 @@ func (g *Gateway) Authenticate(token string) (*Key, error) {
 }
 
 // AuthenticateFrom is Authenticate for a client at an address, with failed
-// attempts limited as FailedAttempts says. The error is a 401 or 429 to show to
+// attempts limited as AuthLimit says. The error is a 401 or 429 to show to
 // the client. A request without a token is a 401 and no attempt: nothing was
 // tried.
 func (g *Gateway) AuthenticateFrom(client netip.Addr, token string) (*Key, error) {
 	key, err := g.Authenticate(token)
 	switch {
-	case err == nil && g.attempts.Knows(client, key):
+	case err == nil && g.authLimit.Knows(client, key):
 		return key, nil
 	case token == "", problem.From(err).Code == problem.Unavailable:
 		return nil, err
 	}
-	if limited := g.attempts.AllowAttempt(client); limited != nil && (err != nil || !shared(client)) {
+	if limited := g.authLimit.Allow(client); limited != nil && (err != nil || !shared(client)) {
 		return nil, limited
 	}
 	if err != nil {
-		g.attempts.AttemptFailed(client)
+		g.authLimit.Failed(client)
 		return nil, err
 	}
-	g.attempts.Remember(client, key)
+	g.authLimit.Remember(client, key)
 	return key, nil
 }
 
@@ -256,7 +256,7 @@ func (c *createdKeys) create(ctx context.Context, key *Key) error {
 	case errors.Is(err, queue.ErrVersion):
 		return nameTaken()
 	case err != nil:
-		return storeProblem(fmt.Errorf("save api key %s: %w", key.Name, err))
+		return publishRefusal(fmt.Errorf("save api key %s: %w", key.Name, err))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -278,7 +278,7 @@ func (c *createdKeys) revoke(ctx context.Context, name string) (*Key, error) {
 	c.byHash.remove(key)
 	c.mu.Unlock()
 	if err := c.store.DeleteRecord(ctx, queue.KeyRecord, name); err != nil {
-		return nil, storeProblem(fmt.Errorf("revoke api key %s: %w", name, err))
+		return nil, publishRefusal(fmt.Errorf("revoke api key %s: %w", name, err))
 	}
 	c.mu.Lock()
 	delete(c.byName, name)

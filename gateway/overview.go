@@ -89,11 +89,3 @@ func (g *Gateway) Projects(_ context.Context, by *Key, p Page) (list []ProjectSu
 	}
 	return list, next, nil
 }
-
-// pageLimit returns how many entries of a list are asked for.
-func pageLimit(limit int) int {
-	if limit < 1 || limit > MaxPage {
-		return DefaultPage
-	}
-	return limit
-}

@@ -34,7 +34,7 @@ func (g *Gateway) Publish(ctx context.Context, inputs []webhook.Input) ([]Publis
 		return nil, err
 	}
 	if g.Closing() {
-		return nil, stopping()
+		return nil, stoppingIntake()
 	}
 	if err := g.checkRoom(ctx, gen, inputs); err != nil {
 		return nil, err
@@ -68,14 +68,14 @@ func (p *publisher) publish(ctx context.Context, inputs []webhook.Input) ([]Publ
 	for targets := 0; len(pubs) < len(inputs) && targets < maxStepTargets; {
 		pub, err := p.publication(ctx, &inputs[len(pubs)])
 		if err != nil {
-			return nil, storeProblem(err)
+			return nil, publishRefusal(err)
 		}
 		pubs = append(pubs, pub)
 		targets += len(pub.Targets)
 	}
 	receipts, err := p.g.store.Publish(ctx, pubs)
 	if err != nil {
-		return nil, storeProblem(err)
+		return nil, publishRefusal(err)
 	}
 	results := make([]Published, len(pubs))
 	for i, r := range receipts {
@@ -101,7 +101,7 @@ func (g *Gateway) checkRoom(ctx context.Context, gen *Generation, inputs []webho
 	for i := range inputs {
 		repeat, err := g.known(ctx, inputs[i].ProjectID, inputs[i].ID)
 		if err != nil {
-			return storeProblem(err)
+			return publishRefusal(err)
 		}
 		if !repeat {
 			e := problem.New(problem.BacklogFull, "As many deliveries are pending as the gateway may hold (max_pending). Send the request again later.")

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/tengineai/webhook-gateway/problem"
@@ -24,21 +23,9 @@ func noReplay() *problem.Error {
 
 func conflict(detail string) *problem.Error { return problem.New(problem.Conflict, detail) }
 
-// checkLimit judges the size of a page.
-func checkLimit(p Page) error {
-	if p.Limit >= 1 && p.Limit <= MaxPage {
-		return nil
-	}
-	return badParameter("limit", fmt.Sprintf("A limit is 1 to %d.", MaxPage))
-}
-
 func badParameter(name, detail string) *problem.Error {
 	return problem.New(problem.Invalid, "A parameter breaks a rule.",
 		problem.Item{Code: problem.InvalidValue, Parameter: name, Detail: detail})
-}
-
-func badCursor() *problem.Error {
-	return badParameter("cursor", "Use the next_cursor of the page before, with the same parameters; without a cursor the list begins anew.")
 }
 
 // refusal tells a client of the management API what a store's error means for
@@ -60,7 +47,7 @@ func refusal(err error, missing *problem.Error) error {
 	case errors.Is(err, queue.ErrBusy):
 		return unavailable("The gateway's store is busy. Send the request again.")
 	case errors.Is(err, queue.ErrClosed):
-		return stoppingNow()
+		return stopping()
 	case errors.Is(err, queue.ErrUnavailable):
 		e := unavailable("The gateway's store has failed. Send the request again.")
 		e.RetryAfter = 5 * time.Second
@@ -70,7 +57,41 @@ func refusal(err error, missing *problem.Error) error {
 	}
 }
 
-// stoppingNow is stopping for requests that bring no events.
-func stoppingNow() *problem.Error {
+// unavailable is a 503 that asks the client to come back in a second.
+func unavailable(detail string) *problem.Error {
+	e := problem.New(problem.Unavailable, detail)
+	e.RetryAfter = time.Second
+	return e
+}
+
+// stoppingIntake is stopping for requests that bring events.
+func stoppingIntake() *problem.Error {
+	return unavailable("The gateway is stopping. Send the request again with the same ids.")
+}
+
+func stopping() *problem.Error {
 	return unavailable("The gateway is stopping. Send the request again.")
+}
+
+// publishRefusal is refusal for a client that publishes: it has to know whether
+// its events were taken.
+func publishRefusal(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return unavailable("The request ended too soon. Whether the events were taken is unknown: send it again with the same ids.")
+	case errors.Is(err, queue.ErrFull):
+		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
+		e.RetryAfter = 30 * time.Second
+		return e
+	case errors.Is(err, queue.ErrBusy):
+		return unavailable("More events come than the gateway's disk can take. Send the request again.")
+	case errors.Is(err, queue.ErrClosed):
+		return stoppingIntake()
+	case errors.Is(err, queue.ErrUnavailable):
+		e := unavailable("The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids.")
+		e.RetryAfter = 5 * time.Second
+		return e
+	default:
+		return err
+	}
 }

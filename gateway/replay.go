@@ -33,6 +33,37 @@ const (
 // replayable are the statuses that a replay can select.
 var replayable = []webhook.Status{webhook.Failed, webhook.Delivered, webhook.Skipped, webhook.FilterError}
 
+// ReplayRequest selects the deliveries to send again: those created in [Since,
+// Until) that have one of the statuses. Until zero is now; no status is Failed.
+type ReplayRequest struct {
+	Since, Until time.Time
+	Status       []webhook.Status
+	DryRun       bool // only count
+}
+
+// Replay is the progress of a replay. A dry run has no ID.
+type Replay struct {
+	ID           string // "rpl_…"
+	WebhookID    string
+	ProjectID    string
+	Since, Until time.Time
+	Status       []webhook.Status
+	State        ReplayState
+	Count        int // deliveries that were selected
+	Done         int // of them made pending again, or found changed meanwhile
+	CreatedAt    time.Time
+	FinishedAt   time.Time // zero while running
+}
+
+// ReplayState is where a replay stands.
+type ReplayState string
+
+const (
+	ReplayRunning   ReplayState = "running"
+	ReplayDone      ReplayState = "done"
+	ReplayCancelled ReplayState = "cancelled"
+)
+
 // Replay makes deliveries of a webhook pending again: those created in [Since,
 // Until) that have one of the statuses, but for test events. They keep their
 // ids and get a fresh schedule. It goes on by itself after Replay has returned,
@@ -60,7 +91,7 @@ func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r Repla
 	}
 	switch {
 	case g.Closing():
-		return Replay{}, stoppingNow()
+		return Replay{}, stopping()
 	case hook.State == webhook.Disabled:
 		return Replay{}, problem.New(problem.Conflict, "The webhook is disabled: what is pending would be skipped again. Make it active first.")
 	}

@@ -34,7 +34,7 @@ func (g *Gateway) Retry(ctx context.Context, by *Key, deliveryID string) (webhoo
 		return webhook.Delivery{}, err
 	}
 	if g.Closing() {
-		return webhook.Delivery{}, stoppingNow()
+		return webhook.Delivery{}, stopping()
 	}
 	if g.webhooks.get(d.WebhookID) == nil {
 		return webhook.Delivery{}, conflict("The webhook of this delivery was deleted.")

@@ -13,6 +13,14 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
+// Rotation asks for another secret (contract section 3).
+type Rotation struct {
+	Secret  string             // empty: generated
+	Overlap time.Duration      // zero: none, the old secret ends at once
+	Primary webhook.SecretRole // webhook.SecretPrimary: the new one signs at once; SecretPrevious: the old one goes on. Empty is SecretPrimary
+	Force   bool               // also within the overlap of an earlier rotation
+}
+
 // The limits of Rotation.Overlap.
 const (
 	DefaultOverlap = 24 * time.Hour // what the API asks for if its client does not say
@@ -54,7 +62,7 @@ func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotati
 	sub := *h.sub
 	sub.Secrets = r.rotate(live, now)
 	if err := g.update(ctx, h, &sub); err != nil {
-		return Webhook{}, "", storeProblem(fmt.Errorf("rotate secret of webhook %s: %w", id, err))
+		return Webhook{}, "", publishRefusal(fmt.Errorf("rotate secret of webhook %s: %w", id, err))
 	}
 	g.log.Info("secret of a webhook rotated",
 		zap.String("webhook_id", id), zap.Duration("overlap", r.Overlap), zap.String("key", by.Name))

@@ -34,6 +34,13 @@ const (
 	reasonNotSent = "not_sent"
 )
 
+// TestRequest asks for a test event. Zero fields: the first type that the
+// webhook subscribes to by name or wildcard, and that type's sample.
+type TestRequest struct {
+	Type string
+	Data json.RawMessage
+}
+
 // SendTest sends a test event to a webhook now and returns what came of it: a
 // sample of its type, or the data that was asked for. Whatever the webhook's
 // status, events and filters say, it is sent, by the same guard and signer as

@@ -64,3 +64,22 @@ type Settings struct {
 	// Keys are the API keys of the configuration.
 	Keys []Key
 }
+
+// EventTypes returns the event types that webhooks can subscribe to, the
+// operational ones last.
+func (g *Gateway) EventTypes() []webhook.EventType {
+	gen := g.current.Load()
+	if gen == nil {
+		return nil
+	}
+	return append(gen.settings.Catalogue.Types(), webhook.OperationalTypes()...)
+}
+
+// EgressIPs returns the addresses that deliveries come from, as configured.
+func (g *Gateway) EgressIPs() []string {
+	gen := g.current.Load()
+	if gen == nil {
+		return nil
+	}
+	return gen.settings.Egress.AdvertisedIPs()
+}

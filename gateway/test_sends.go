@@ -62,7 +62,7 @@ func (ts *testSends) begin(webhookID string) (*testSend, error) {
 	defer ts.mu.Unlock()
 	switch {
 	case ts.stopped:
-		return nil, stoppingNow()
+		return nil, stopping()
 	case len(ts.inFlight) >= maxTests:
 		return nil, tooMany("Too many test events are under way. Send the request again.", time.Second)
 	}

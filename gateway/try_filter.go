@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -9,6 +10,22 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
+
+// FilterTest is a filter to be tried on an event: one of Envelope and EventID
+// says which. Of Filters and Filter, those that are set must match.
+type FilterTest struct {
+	Filters   map[string]json.RawMessage
+	Filter    string
+	Envelope  []byte // an event as ingest takes it
+	EventID   string
+	ProjectID string // the project of EventID; of Envelope if it names none
+}
+
+// FilterVerdict is what a filter made of an event.
+type FilterVerdict struct {
+	Match bool
+	Err   error // why the filter failed on the event; it did not match then
+}
 
 // TestFilter tries a filter on an event: on an envelope as ingest takes it, or
 // on one that was stored. Nothing is stored, sent or remembered. The project of

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -18,6 +18,62 @@ import (
 	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
+
+// Masked stands for a value that is not shown. Sent back in a change, it leaves
+// the stored value as it is (contract section 3).
+const Masked = webhook.Masked
+
+// Webhook is a webhook as those who manage it see it: it holds no secret, and
+// the values of headers that may be secret are Masked.
+type Webhook struct {
+	WebhookSpec // Secret is empty
+
+	ID             string
+	ProjectID      string // webhook.AllProjects only for static webhooks
+	DisabledReason string // a webhook.Reason… constant while Status is Disabled, else empty
+	Secrets        []SecretHint
+	Static         bool
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+
+	// Problem says why the webhook gets nothing although it is active: its
+	// stored filter no longer compiles under the present settings. Empty
+	// while all is well.
+	Problem string
+
+	// Version changes with every change of the webhook. It is an ETag without
+	// its quotes.
+	Version string
+}
+
+// WebhookSpec is what those who manage a webhook decide about it. Zero values
+// are the defaults.
+type WebhookSpec struct {
+	URL         string
+	Description string
+	Events      []string // catalogue names, "project.*", "*"
+	Filters     map[string]json.RawMessage
+	Filter      string // expr
+	Headers     []webhook.Header
+	Status      webhook.State // empty is Active
+
+	Retry       []time.Duration // nil: the setting stands; empty: no retries
+	Timeout     time.Duration
+	Rate        webhook.Rate
+	Concurrency int
+
+	// Secret is only read. In a creation, empty asks for a generated one; in a
+	// change, empty leaves what is there and another value replaces it at once,
+	// ending a rotation.
+	Secret string
+}
+
+// SecretHint tells a secret from another without showing it.
+type SecretHint struct {
+	Hint      string
+	Role      webhook.SecretRole
+	ExpiresAt time.Time // zero: it does not end
+}
 
 // Webhooks lists the webhooks of a project by id, those of the configuration
 // among them. A key without a restriction to projects also sees those that get
@@ -51,26 +107,6 @@ func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page)
 		}
 	}
 	return list, next, nil
-}
-
-// after returns the id that the page follows.
-func (p Page) after() (string, error) {
-	var items []problem.Item
-	if p.Limit < 1 || p.Limit > MaxPage {
-		items = append(items, problem.Item{
-			Code: problem.InvalidValue, Parameter: "limit", Detail: fmt.Sprintf("The limit must be 1 to %d.", MaxPage),
-		})
-	}
-	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil || p.Cursor != "" && !strings.HasPrefix(string(id), webhookPrefix) {
-		items = append(items, problem.Item{
-			Code: problem.InvalidValue, Parameter: "cursor", Detail: "The cursor is not one that this list gave. Leave it out to begin anew.",
-		})
-	}
-	if len(items) > 0 {
-		return "", problem.New(problem.Invalid, "The request breaks a rule; see errors.", items...)
-	}
-	return string(id), nil
 }
 
 const webhookPrefix = "wh_"
@@ -238,7 +274,7 @@ func (g *Gateway) remove(ctx context.Context, h *held) error {
 		return ofConfiguration()
 	}
 	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.WebhookRecord, id); err != nil { // as in save
-		return storeProblem(fmt.Errorf("delete webhook %s: %w", id, err))
+		return publishRefusal(fmt.Errorf("delete webhook %s: %w", id, err))
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -260,7 +296,7 @@ func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(),
 		return nil, nil, err
 	}
 	if g.Closing() {
-		return nil, nil, unavailable("The gateway is stopping. Send the request again.")
+		return nil, nil, stopping()
 	}
 	release := g.locks.lock(id)
 	defer func() {
@@ -285,23 +321,4 @@ func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(),
 
 func ofConfiguration() error {
 	return problem.New(problem.Conflict, "This webhook is one of the configuration: only its status can be changed here. Change the rest there and reload.")
-}
-
-// EventTypes returns the event types that webhooks can subscribe to, the
-// operational ones last.
-func (g *Gateway) EventTypes() []webhook.EventType {
-	gen := g.current.Load()
-	if gen == nil {
-		return nil
-	}
-	return append(gen.settings.Catalogue.Types(), webhook.OperationalTypes()...)
-}
-
-// EgressIPs returns the addresses that deliveries come from, as configured.
-func (g *Gateway) EgressIPs() []string {
-	gen := g.current.Load()
-	if gen == nil {
-		return nil
-	}
-	return gen.settings.Egress.AdvertisedIPs()
 }

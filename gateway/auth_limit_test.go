@@ -58,7 +58,7 @@ func exhaust(t *testing.T, g *gateway.Gateway, client string) {
 	}
 }
 
-func TestFailedAttemptsAreLimitedPerAddress(t *testing.T) {
+func TestFailedAuthenticationsAreLimitedPerAddress(t *testing.T) {
 	g, clock := clockGateway(t)
 	exhaust(t, g, "203.0.113.1")
 	for client, want := range map[string]problem.Code{
@@ -88,7 +88,7 @@ func TestFailedAttemptsAreLimitedPerAddress(t *testing.T) {
 	exhaust(t, g, "203.0.113.1")
 }
 
-func TestFailedAttemptsOfIPv6AreLimitedPer64(t *testing.T) {
+func TestFailedAuthenticationsOfIPv6AreLimitedPer64(t *testing.T) {
 	g, _ := clockGateway(t)
 	exhaust(t, g, "2001:db8:0:1::1")
 	if got := tryToken(g, "2001:db8:0:1:ffff::2", "wrong"); got != problem.TooManyRequests {
@@ -157,29 +157,29 @@ func TestRequestWithoutAKeyIsNoAttempt(t *testing.T) {
 	}
 }
 
-// TestFailedAttemptsKeepTheirLimitAmongManyAddresses fails from far more
+// TestFailedAuthenticationsKeepTheirLimitAmongManyAddresses fails from far more
 // addresses than are remembered: it must stay quick, and the address that fails
 // last must still be limited.
-func TestFailedAttemptsKeepTheirLimitAmongManyAddresses(t *testing.T) {
+func TestFailedAuthenticationsKeepTheirLimitAmongManyAddresses(t *testing.T) {
 	now := time.Now()
-	f := gateway.NewFailedAttempts(func() time.Time { return now })
+	f := gateway.NewAuthLimit(func() time.Time { return now })
 	for i := range uint32(100_000) {
-		f.AttemptFailed(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 0x0b000000+i))))
+		f.Failed(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 0x0b000000+i))))
 	}
 	last := netip.MustParseAddr("203.0.113.1")
 	for range gateway.MaxFailures {
-		f.AttemptFailed(last)
+		f.Failed(last)
 	}
-	wantProblem(t, f.AllowAttempt(last), problem.TooManyRequests)
+	wantProblem(t, f.Allow(last), problem.TooManyRequests)
 	now = now.Add(gateway.FailureInterval)
-	wantProblem(t, f.AllowAttempt(last), "")
+	wantProblem(t, f.Allow(last), "")
 }
 
 func BenchmarkKnownKeyBesideFailures(b *testing.B) {
-	f := gateway.NewFailedAttempts(time.Now)
+	f := gateway.NewAuthLimit(time.Now)
 	client, key := netip.MustParseAddr("203.0.113.1"), &gateway.Key{Hash: gateway.HashToken(goodToken)}
 	f.Remember(client, key)
-	f.AttemptFailed(client)
+	f.Failed(client)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if !f.Knows(client, key) {

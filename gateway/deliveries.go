@@ -16,6 +16,23 @@ import (
 // then returned short.
 const pageTime = 500 * time.Millisecond
 
+// DeliveryFilter selects deliveries. Zero fields do not restrict.
+type DeliveryFilter struct {
+	Status       webhook.Status
+	EventType    string
+	EventID      string
+	Since, Until time.Time // created in [Since, Until)
+}
+
+// DeliveryDetail is a delivery with everything that is known of it. Secrets in
+// headers are Masked.
+type DeliveryDetail struct {
+	webhook.Delivery
+	Payload        []byte // the exact body
+	RequestHeaders []webhook.Header
+	AttemptLog     []webhook.Attempt // oldest first
+}
+
 // Deliveries lists the deliveries of a webhook, newest first, test events
 // included. next is empty on the last page; while it is not, a page can be
 // short, even empty, if the filter matches little.
@@ -105,10 +122,4 @@ func (g *Gateway) requestHeaders(d *webhook.Delivery, ev *webhook.Event) []webho
 		number, trigger, at = last.Number, last.Trigger, last.StartedAt
 	}
 	return receiver.ShownHeaders(ev, d, cmp.Or(number, 1), trigger, at)
-}
-
-// receiverFor returns the receiver of a webhook that is in force, or nil.
-func (g *Gateway) receiverFor(webhookID string) *dispatch.Receiver {
-	r, _ := receivers{g}.Receiver(webhookID)
-	return r
 }

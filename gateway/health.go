@@ -8,6 +8,27 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
+// Health is whether the gateway does its work.
+type Health struct {
+	Status HealthStatus
+	Checks map[string]HealthCheck // by name: "store", "disk", "delivery"
+}
+
+// HealthCheck is one part of Health. Detail is empty while Status is HealthOK.
+type HealthCheck struct {
+	Status HealthStatus `json:"status"`
+	Detail string       `json:"detail,omitempty"`
+}
+
+// HealthStatus orders from good to bad.
+type HealthStatus string
+
+const (
+	HealthOK          HealthStatus = "ok"
+	HealthDegraded    HealthStatus = "degraded"    // events are taken, but something needs a look
+	HealthUnavailable HealthStatus = "unavailable" // events are not taken
+)
+
 const (
 	// lateAfter is how long deliveries may have been due, while all workers are
 	// busy, before that is worth a look. Alone it says nothing: the webhook can

@@ -16,11 +16,11 @@ const (
 	MaxFailures     = 60
 	FailureInterval = time.Second
 
-	// maxClients bounds the memory of a FailedAttempts: about 1 MB.
+	// maxClients bounds the memory of an AuthLimit: about 1 MB.
 	maxClients = 10_000
 )
 
-// FailedAttempts limits failed authentication per client address: an IPv4
+// AuthLimit limits failed authentication per client address: an IPv4
 // address, or the /64 of an IPv6 address, which is what one client can choose
 // from.
 //
@@ -37,7 +37,7 @@ const (
 // the first time while a neighbour fails, has to wait.
 //
 // Nothing of it is durable. Its methods are safe for concurrent use.
-type FailedAttempts struct {
+type AuthLimit struct {
 	now func() time.Time
 
 	// failing says whether spent has any address: all is well most of the
@@ -56,21 +56,21 @@ type FailedAttempts struct {
 	known sync.Map
 }
 
-// NewFailedAttempts returns a limit that has seen no failure.
-func NewFailedAttempts(now func() time.Time) *FailedAttempts {
-	return &FailedAttempts{now: now, spent: make(map[netip.Addr]time.Time)}
+// NewAuthLimit returns a limit that has seen no failure.
+func NewAuthLimit(now func() time.Time) *AuthLimit {
+	return &AuthLimit{now: now, spent: make(map[netip.Addr]time.Time)}
 }
 
-// AllowAttempt returns nil if an attempt of the client may fail, else the 429
-// to show to it.
-func (f *FailedAttempts) AllowAttempt(client netip.Addr) error {
-	if !f.failing.Load() {
+// Allow returns nil if an attempt of the client may fail, else the 429 to show
+// to it.
+func (l *AuthLimit) Allow(client netip.Addr) error {
+	if !l.failing.Load() {
 		return nil
 	}
 	client = clientOf(client)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	wait := f.spent[client].Add(-(MaxFailures - 1) * FailureInterval).Sub(f.now())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wait := l.spent[client].Add(-(MaxFailures - 1) * FailureInterval).Sub(l.now())
 	if wait <= 0 {
 		return nil
 	}
@@ -79,56 +79,56 @@ func (f *FailedAttempts) AllowAttempt(client netip.Addr) error {
 	return e
 }
 
-// AttemptFailed counts a failed attempt of the client.
-func (f *FailedAttempts) AttemptFailed(client netip.Addr) {
+// Failed counts a failed attempt of the client.
+func (l *AuthLimit) Failed(client netip.Addr) {
 	client = clientOf(client)
-	now := f.now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	until, ok := f.spent[client]
-	if !ok && len(f.spent) >= maxClients {
-		f.makeRoom(now)
+	now := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until, ok := l.spent[client]
+	if !ok && len(l.spent) >= maxClients {
+		l.makeRoom(now)
 	}
 	if until.Before(now) {
 		until = now
 	}
-	f.spent[client] = until.Add(FailureInterval)
-	f.failing.Store(true)
+	l.spent[client] = until.Add(FailureInterval)
+	l.failing.Store(true)
 }
 
 // makeRoom forgets the addresses whose failures are all forgiven, looking for
 // them once a second at most, or else any address. The caller holds mu.
-func (f *FailedAttempts) makeRoom(now time.Time) {
-	if since := now.Sub(f.swept); since < 0 || since >= time.Second {
-		f.swept = now
-		for client, until := range f.spent {
+func (l *AuthLimit) makeRoom(now time.Time) {
+	if since := now.Sub(l.swept); since < 0 || since >= time.Second {
+		l.swept = now
+		for client, until := range l.spent {
 			if !until.After(now) {
-				delete(f.spent, client)
+				delete(l.spent, client)
 			}
 		}
 	}
-	for client := range f.spent {
-		if len(f.spent) < maxClients {
+	for client := range l.spent {
+		if len(l.spent) < maxClients {
 			return
 		}
-		delete(f.spent, client)
+		delete(l.spent, client)
 	}
 }
 
 // Knows says whether the key has worked from the client's address.
-func (f *FailedAttempts) Knows(client netip.Addr, key *Key) bool {
-	c, ok := f.known.Load(key.Hash)
+func (l *AuthLimit) Knows(client netip.Addr, key *Key) bool {
+	c, ok := l.known.Load(key.Hash)
 	return ok && c.(*clients).has(clientOf(client))
 }
 
 // Remember notes that the key works from the client's address.
-func (f *FailedAttempts) Remember(client netip.Addr, key *Key) {
-	c, _ := f.known.LoadOrStore(key.Hash, new(clients))
+func (l *AuthLimit) Remember(client netip.Addr, key *Key) {
+	c, _ := l.known.LoadOrStore(key.Hash, new(clients))
 	c.(*clients).add(clientOf(client))
 }
 
 // Forget drops what is known of a key that works no more.
-func (f *FailedAttempts) Forget(key *Key) { f.known.Delete(key.Hash) }
+func (l *AuthLimit) Forget(key *Key) { l.known.Delete(key.Hash) }
 
 // clients are the addresses that a key was last used from.
 type clients struct {

@@ -1,0 +1,134 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
+
+// enroll gives a static webhook its record when it has none, and the webhook
+// the state that its record holds. The caller holds mu.
+func (g *Gateway) enroll(ctx context.Context, sub *webhook.Subscription) error {
+	h := g.webhooks.get(sub.ID)
+	switch {
+	case h == nil:
+		now := g.now().UTC()
+		h = &held{revision: 1, sub: &webhook.Subscription{
+			ID: sub.ID, ProjectID: sub.ProjectID, Static: true, State: webhook.Active, CreatedAt: now, UpdatedAt: now,
+		}}
+		var err error
+		if h, err = g.save(ctx, h); err != nil {
+			return err
+		}
+		g.webhooks.put(h)
+	case !h.sub.Static:
+		return errors.New("a webhook of the API has this id: give the static webhook another name")
+	}
+	adoptState(sub, h)
+	return nil
+}
+
+// adoptState gives a static webhook what its record says about it.
+func adoptState(sub *webhook.Subscription, h *held) {
+	sub.State, sub.DisabledReason = h.sub.State, h.sub.DisabledReason
+	sub.CreatedAt, sub.UpdatedAt = h.sub.CreatedAt, h.sub.UpdatedAt
+}
+
+// save writes the record of a webhook and returns it with the record's new
+// version. The caller holds the webhook's lock or, for one that is new, mu. It
+// does not heed the end of ctx: what was written all the same would be unknown
+// to the memory.
+func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
+	data, err := json.Marshal(recordOf(h))
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	rec := queue.Record{Kind: queue.WebhookRecord, ID: h.sub.ID, ProjectID: h.sub.ProjectID, Version: h.version, Data: data}
+	if !h.sub.Static {
+		if rec, err = g.vault.seal(rec); err != nil {
+			return nil, err
+		}
+	}
+	saved := *h
+	if saved.version, err = g.store.PutRecord(context.WithoutCancel(ctx), rec); err != nil {
+		return nil, fmt.Errorf("save record: %w", err)
+	}
+	return &saved, nil
+}
+
+// replace puts a changed webhook in force, in every generation. The caller holds
+// the webhook's lock and has saved it.
+func (g *Gateway) replace(h *held) {
+	g.mu.Lock()
+	before := g.webhooks.get(h.sub.ID)
+	g.webhooks.put(h)
+	for _, gen := range g.generations {
+		gen.changed(h)
+	}
+	g.mu.Unlock()
+	if before != nil && before.sub.State != h.sub.State {
+		g.stateChanged(h)
+	}
+	g.dispatcher.Refresh(h.sub.ID)
+}
+
+// stateChanged does what follows from another state of a webhook.
+func (g *Gateway) stateChanged(h *held) {
+	switch h.sub.State {
+	case webhook.Active:
+		g.failing.reset(h.sub.ID)
+	case webhook.Disabled:
+		g.operations.disabled(h.sub)
+	case webhook.Paused:
+	}
+}
+
+// changeState saves another state of a webhook and puts it in force. The caller
+// holds the webhook's lock.
+func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State, reason string) error {
+	sub := *h.sub
+	sub.State, sub.DisabledReason, sub.UpdatedAt = state, reason, g.now().UTC()
+	changed, err := g.save(ctx, &held{sub: &sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version})
+	if err != nil {
+		return err
+	}
+	g.replace(changed)
+	return nil
+}
+
+// disable disables a webhook: what is pending and what comes is skipped from
+// now on.
+func (g *Gateway) disable(webhookID, reason string) {
+	defer g.locks.lock(webhookID)()
+	h := g.webhooks.get(webhookID)
+	if h == nil || h.sub.State == webhook.Disabled {
+		return
+	}
+	if err := g.changeState(context.Background(), h, webhook.Disabled, reason); err != nil {
+		g.log.Error("webhook could not be disabled", zap.String("webhook_id", webhookID), zap.Error(err))
+		return
+	}
+	g.log.Warn("webhook disabled", zap.String("webhook_id", webhookID), zap.String("reason", reason))
+}
+
+// webhookLocks make the changes of one webhook happen one after the other,
+// while those of others go on. Take a lock before Gateway.mu, never after.
+type webhookLocks struct {
+	seed  maphash.Seed
+	locks [64]sync.Mutex
+}
+
+// lock locks a webhook and returns what unlocks it.
+func (l *webhookLocks) lock(webhookID string) (unlock func()) {
+	m := &l.locks[maphash.String(l.seed, webhookID)%uint64(len(l.locks))]
+	m.Lock()
+	return m.Unlock
+}
