@@ -139,7 +139,7 @@ func (g *Gateway) RevokeKey(ctx context.Context, name string) error {
 	if slices.ContainsFunc(gen.settings.Keys, func(k Key) bool { return k.Name == name }) {
 		return problem.New(problem.Conflict, "This API key is one of the configuration. Remove it there and reload.")
 	}
-	return problem.New(problem.NotFound, "There is no API key of this name.")
+	return noKey()
 }
 
 // Authenticate returns the API key of a token; the error is a 401 to show to
@@ -256,7 +256,7 @@ func (c *createdKeys) create(ctx context.Context, key *Key) error {
 	case errors.Is(err, queue.ErrVersion):
 		return nameTaken()
 	case err != nil:
-		return publishRefusal(fmt.Errorf("save api key %s: %w", key.Name, err))
+		return refusal(fmt.Errorf("save api key %s: %w", key.Name, err), noKey())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -265,8 +265,9 @@ func (c *createdKeys) create(ctx context.Context, key *Key) error {
 	return nil
 }
 
-// revoke ends a key and returns it, or nil if there is none. The memory forgets its token first and its name last, so
-// that a call after a failed one tries again.
+// revoke ends a key and returns it, or nil if there is none. The memory forgets
+// its token first and its name last, so that a call after a failed one tries
+// again.
 func (c *createdKeys) revoke(ctx context.Context, name string) (*Key, error) {
 	c.change.Lock()
 	defer c.change.Unlock()
@@ -278,7 +279,7 @@ func (c *createdKeys) revoke(ctx context.Context, name string) (*Key, error) {
 	c.byHash.remove(key)
 	c.mu.Unlock()
 	if err := c.store.DeleteRecord(ctx, queue.KeyRecord, name); err != nil {
-		return nil, publishRefusal(fmt.Errorf("revoke api key %s: %w", name, err))
+		return nil, refusal(fmt.Errorf("revoke api key %s: %w", name, err), noKey())
 	}
 	c.mu.Lock()
 	delete(c.byName, name)

@@ -17,6 +17,10 @@ func noEvent() *problem.Error {
 	return problem.New(problem.NotFound, "There is no event with this id.")
 }
 
+func noKey() *problem.Error {
+	return problem.New(problem.NotFound, "There is no API key of this name.")
+}
+
 func noReplay() *problem.Error {
 	return problem.New(problem.NotFound, "There is no replay with this id.")
 }

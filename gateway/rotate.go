@@ -62,7 +62,7 @@ func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotati
 	sub := *h.sub
 	sub.Secrets = r.rotate(live, now)
 	if err := g.update(ctx, h, &sub); err != nil {
-		return Webhook{}, "", publishRefusal(fmt.Errorf("rotate secret of webhook %s: %w", id, err))
+		return Webhook{}, "", refusal(fmt.Errorf("rotate secret of webhook %s: %w", id, err), noWebhook())
 	}
 	g.log.Info("secret of a webhook rotated",
 		zap.String("webhook_id", id), zap.Duration("overlap", r.Overlap), zap.String("key", by.Name))

@@ -274,7 +274,7 @@ func (g *Gateway) remove(ctx context.Context, h *held) error {
 		return ofConfiguration()
 	}
 	if err := g.store.DeleteRecord(context.WithoutCancel(ctx), queue.WebhookRecord, id); err != nil { // as in save
-		return publishRefusal(fmt.Errorf("delete webhook %s: %w", id, err))
+		return refusal(fmt.Errorf("delete webhook %s: %w", id, err), noWebhook())
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -56,7 +56,7 @@ func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, 
 	defer g.locks.lock(sub.ID)()
 	h, err := g.save(ctx, &held{sub: sub, revision: 1})
 	if err != nil {
-		return Webhook{}, "", publishRefusal(fmt.Errorf("create webhook: %w", err))
+		return Webhook{}, "", refusal(fmt.Errorf("create webhook: %w", err), noWebhook())
 	}
 	g.replace(h)
 	g.log.Info("webhook created", zap.String("webhook_id", sub.ID), zap.String("project_id", projectID), zap.String("key", by.Name))
@@ -116,7 +116,7 @@ func (g *Gateway) ChangeWebhook(ctx context.Context, by *Key, id, ifMatch string
 		return g.view(gen, id)
 	}
 	if err := g.update(ctx, h, &sub); err != nil {
-		return Webhook{}, publishRefusal(fmt.Errorf("change webhook %s: %w", id, err))
+		return Webhook{}, refusal(fmt.Errorf("change webhook %s: %w", id, err), noWebhook())
 	}
 	g.log.Info("webhook changed", zap.String("webhook_id", id), zap.String("project_id", sub.ProjectID), zap.String("key", by.Name))
 	return g.view(gen, id)
@@ -143,7 +143,7 @@ func (g *Gateway) changeStatic(ctx context.Context, by *Key, gen *Generation, h 
 		return g.view(gen, sub.ID)
 	}
 	if err := g.update(ctx, h, &state); err != nil {
-		return Webhook{}, publishRefusal(fmt.Errorf("change webhook %s: %w", sub.ID, err))
+		return Webhook{}, refusal(fmt.Errorf("change webhook %s: %w", sub.ID, err), noWebhook())
 	}
 	g.log.Info("status of a webhook changed", zap.String("webhook_id", sub.ID), zap.String("status", string(state.State)), zap.String("key", by.Name))
 	return g.view(gen, sub.ID)
