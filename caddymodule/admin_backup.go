@@ -12,10 +12,6 @@ import (
 
 func (*Admin) backup(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway) error {
 	out := &backupAnswer{w: w, conn: http.NewResponseController(w)}
-	// Caddy's limit on reading a request would else end the answer, too.
-	if err := out.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
 	err := gw.Backup(r.Context(), out)
 	if err == nil || !out.begun {
 		return err
@@ -39,7 +35,7 @@ func (a *backupAnswer) Write(p []byte) (int, error) {
 		h.Set("Content-Type", "application/octet-stream")
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Connection", "close") // the deadlines of this connection are changed
+		h.Set("Connection", "close") // its deadline is changed
 	}
 	if err := a.conn.SetWriteDeadline(time.Now().Add(adminTime)); err != nil {
 		return 0, err
