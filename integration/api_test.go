@@ -1,9 +1,7 @@
 package integration_test
 
 import (
-	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +20,7 @@ func TestManagementGuideWorksAsWritten(t *testing.T) {
 		node.SkipOrFail(t, "curl is not installed")
 	}
 	receiver := gatewaytest.NewReceiver(t)
-	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, "the application has "+r.URL.Path)
-	}))
-	t.Cleanup(app.Close)
-	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: managementGuide(t, app.Listener.Addr().String())})
+	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: managementGuide(t, hostApplication(t).Listener.Addr().String())})
 
 	script := "set -eu\n" + strings.Join(guideBlocks(t, "sh"), "\n")
 	script = strings.ReplaceAll(script, "http://127.0.0.1:8080", g.URL(""))
