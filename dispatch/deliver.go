@@ -125,6 +125,9 @@ func (d *Dispatcher) attempt(j *job) {
 		return
 	}
 	j.made = true
+	if verdict.Decision == Gone && d.moved(j) {
+		verdict.Decision = Retry
+	}
 
 	r := queue.Result{Attempt: &a, Step: delivery.Step + 1}
 	switch verdict.Decision {
@@ -144,6 +147,13 @@ func (d *Dispatcher) attempt(j *job) {
 	}
 	d.vacate(j, &a)
 	d.settle(j, r)
+}
+
+// moved says whether the webhook has another URL than the attempt was made to:
+// what the former receiver says about itself does not concern the present one.
+func (d *Dispatcher) moved(j *job) bool {
+	r, _ := d.resolve(j.lane.webhookID)
+	return r != nil && r.Subscription.URL != j.receiver.Subscription.URL
 }
 
 // vacate gives the lane its slot back as soon as the receiver is done. The worker

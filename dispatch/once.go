@@ -113,7 +113,9 @@ func (d *Dispatcher) handleOnce(j *job) {
 	case Delivered:
 		r.Status, r.Reason, r.NextAttemptAt, r.At = webhook.Delivered, "", time.Time{}, time.Time{}
 	case Gone:
-		d.observer.Gone(j.lane.webhookID)
+		if !d.moved(j) {
+			d.observer.Gone(j.lane.webhookID)
+		}
 	}
 	d.vacate(j, &a)
 	d.settle(j, r)

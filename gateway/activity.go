@@ -70,6 +70,7 @@ type activity struct {
 	minutes [activityMinutes]Minute
 	minute  int64 // since 1970, of the newest in minutes
 	active  map[string]*active
+	swept   int64 // the minute in which active was last cleared of old ones
 }
 
 // active is what is counted of one webhook.
@@ -157,6 +158,10 @@ func (a *activity) webhook(id, projectID string, now time.Time) *active {
 		return w
 	}
 	if len(a.active) >= maxActive {
+		if a.swept == a.minute { // it looks at all of them
+			return nil
+		}
+		a.swept = a.minute
 		day := now.Unix()/3600 - activityHours
 		for other, w := range a.active {
 			if w.hour < day {
@@ -170,6 +175,13 @@ func (a *activity) webhook(id, projectID string, now time.Time) *active {
 	w := &active{projectID: projectID, hour: now.Unix() / 3600}
 	a.active[id] = w
 	return w
+}
+
+// forget drops the counts of a webhook that was deleted.
+func (a *activity) forget(webhookID string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.active, webhookID)
 }
 
 // of returns the activity of a webhook.

@@ -252,7 +252,7 @@ func (c *createdKeys) create(ctx context.Context, key *Key) error {
 	if c.named(key.Name) != nil {
 		return nameTaken()
 	}
-	switch _, err := c.store.PutRecord(ctx, rec); {
+	switch _, err := c.store.PutRecord(context.WithoutCancel(ctx), rec); { // as in Gateway.save
 	case errors.Is(err, queue.ErrVersion):
 		return nameTaken()
 	case err != nil:
@@ -278,7 +278,7 @@ func (c *createdKeys) revoke(ctx context.Context, name string) (*Key, error) {
 	c.mu.Lock()
 	c.byHash.remove(key)
 	c.mu.Unlock()
-	if err := c.store.DeleteRecord(ctx, queue.KeyRecord, name); err != nil {
+	if err := c.store.DeleteRecord(context.WithoutCancel(ctx), queue.KeyRecord, name); err != nil {
 		return nil, refusal(fmt.Errorf("revoke api key %s: %w", name, err), noKey())
 	}
 	c.mu.Lock()

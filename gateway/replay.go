@@ -253,8 +253,10 @@ func (g *Gateway) replayOf(ctx context.Context, by *Key, id string) (*replayRun,
 }
 
 // saveReplay writes a run. The caller holds the run's mu. When it is unknown
-// whether the store has done it, the next one finds out.
+// whether the store has done it, the next one finds out. It does not heed the end
+// of ctx: a replay whose client went away would begin at the next start.
 func (g *Gateway) saveReplay(ctx context.Context, run *replayRun) error {
+	ctx = context.WithoutCancel(ctx)
 	data, err := json.Marshal(run)
 	if err != nil {
 		return fmt.Errorf("encode replay: %w", err)

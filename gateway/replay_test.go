@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -293,6 +294,30 @@ func TestReplaysAreChecked(t *testing.T) {
 		}
 		if e.Code != problem.Invalid || fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReplayWhoseClientWentAwayIsThereOrIsNot(t *testing.T) {
+	dir := t.TempDir()
+	to := newReceiver(t, http.StatusInternalServerError)
+	set := noRetries(settings(t, webhook.Subscription{ID: "wh_1", ProjectID: "proj_1", URL: to.URL}))
+	g, store := mustOpen(t, dir, nil)
+	mustApply(t, g, set)
+	mustDeliver(t, g, "wh_1", someEvent)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	r, err := g.Replay(gone, everything, "wh_1", gateway.ReplayRequest{Since: time.Now().Add(-time.Hour)})
+	page, listed := store.Records(t.Context(), queue.ReplayRecord, "", "", 10)
+	if listed != nil {
+		t.Fatal(listed)
+	}
+	if err != nil && len(page.Records) > 0 {
+		t.Errorf("the replay was refused (%v), and begins at the next start", err)
+	}
+	if err == nil {
+		if _, err := g.ReplayStatus(t.Context(), everything, r.ID); err != nil {
+			t.Error(err)
 		}
 	}
 }

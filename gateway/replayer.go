@@ -252,7 +252,7 @@ func (g *Gateway) runReplay(ctx context.Context, run *replayRun) (moved bool) {
 		run.failing = run.failing && !moved
 	}
 	// The outcome is saved even when the gateway is closing: it is one write.
-	if err := g.saveReplay(context.WithoutCancel(ctx), run); err != nil {
+	if err := g.saveReplay(ctx, run); err != nil {
 		g.replayFailed(run, err)
 		return false
 	}

@@ -262,6 +262,7 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 	g.tests.forget(id)
 	g.failing.reset(id)
 	g.operations.forget(id)
+	g.activity.forget(id)
 	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -471,5 +472,40 @@ func TestFilterThatNoLongerCompiles(t *testing.T) {
 	}
 	if n := deliveries(t, g, someEvent)[0]; n != 1 {
 		t.Errorf("%d deliveries after the repair", n)
+	}
+}
+
+// What a former receiver says about itself must not disable the webhook that has
+// a new one.
+func TestGoneOfAFormerURLDisablesNothing(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t))
+	former := newReceiver(t, http.StatusGone)
+	hold := make(chan struct{})
+	former.hold.Store(&hold)
+	spec := someSpec()
+	spec.URL = former.URL
+	w := mustCreate(t, g, spec)
+	results, err := g.Publish(t.Context(), parse(t, someEvent))
+	if err != nil || results[0].Err != nil {
+		t.Fatal(err, results)
+	}
+	eventually(t, "an attempt to begin", func() bool { return len(former.requests()) == 1 })
+	_, err = g.ChangeWebhook(t.Context(), ofOne, w.ID, "", func(s *gateway.WebhookSpec) { s.URL = newReceiver(t, http.StatusOK).URL })
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(hold)
+	var d webhook.Delivery
+	eventually(t, "the attempt to end", func() bool {
+		list, _, err := g.Deliveries(t.Context(), everything, w.ID, gateway.DeliveryFilter{}, wholePage)
+		if err != nil || len(list) != 1 {
+			t.Fatal(list, err)
+		}
+		d = list[0]
+		return d.Attempts > 0
+	})
+	if got, err := g.Webhook(t.Context(), ofOne, w.ID); err != nil || got.Status != webhook.Active || d.Status != webhook.Pending {
+		t.Errorf("the webhook is %s (%v), the delivery %s; want active and pending", got.Status, err, d.Status)
 	}
 }
