@@ -91,7 +91,7 @@ type Dispatcher struct {
 	ringsAt  time.Time // when the timekeeper wakes; zero: not by itself
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
-	byHand   int       // attempts of Once, which take no token
+	byHand   byHand
 	seeking  int       // workers that were employed and have not yet looked for a turn
 	resting  []worker  // without a token
 	halted   bool      // not started, stopped, or something failed for good: nothing is claimed

@@ -15,7 +15,39 @@ const OnceClaim = 5 * time.Minute
 
 // maxOnce is how many attempts by hand may be in flight. They have workers of
 // their own, so that somebody who asks for one does not wait for the backlog.
-const maxOnce = 64
+// Those of one project, whose receivers may be slow on purpose, leave some to the
+// others.
+const (
+	maxOnce        = 64
+	maxProjectOnce = 16
+)
+
+// byHand counts the attempts of Once in flight, by project. They take no worker
+// token. The zero value is ready.
+type byHand struct {
+	all       int
+	ofProject map[string]int
+}
+
+// add counts one more, unless there are too many.
+func (h *byHand) add(projectID string) bool {
+	if h.all >= maxOnce || h.ofProject[projectID] >= maxProjectOnce {
+		return false
+	}
+	if h.ofProject == nil {
+		h.ofProject = make(map[string]int)
+	}
+	h.all++
+	h.ofProject[projectID]++
+	return true
+}
+
+func (h *byHand) remove(projectID string) {
+	h.all--
+	if h.ofProject[projectID]--; h.ofProject[projectID] == 0 {
+		delete(h.ofProject, projectID)
+	}
+}
 
 // Errors of Once. Test with errors.Is. After ErrStopped, too, nothing is sent.
 var (
@@ -57,7 +89,7 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
 	switch {
 	case d.halted:
 		return cmp.Or(d.err, ErrStopped)
-	case d.byHand >= maxOnce:
+	case !d.byHand.add(j.receiver.Subscription.ProjectID):
 		return ErrBusy
 	}
 	l := d.lane(c.Claim.WebhookID)
@@ -69,7 +101,6 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
 		l.limiter.ReserveN(now, 1)
 	}
 	j.lane, j.ctx = l, l.leash.ctx
-	d.byHand++
 	d.running.Add(1)
 	go d.workOnce(&j)
 	d.arrange(l, now)
@@ -78,13 +109,14 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
 }
 
 func (d *Dispatcher) workOnce(j *job) {
+	project := j.receiver.Subscription.ProjectID // handle asks for the receiver anew
 	defer d.running.Done()
 	defer d.guard("an attempt by hand")
 	d.handle(j)
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.byHand--
+	d.byHand.remove(project)
 	d.leave(j, now)
 	d.staff()
 }

@@ -16,6 +16,10 @@ import (
 const (
 	linkValid = 5 * time.Minute // contract section 3
 	maxLinks  = 10_000
+
+	// maxLinksOfOne is how many links one key can have for a project, so that it
+	// cannot keep the others from theirs.
+	maxLinksOfOne = maxLinks / 10
 )
 
 // Link opens the dashboard for one project, once.
@@ -85,18 +89,26 @@ func (ls *links) add(hash [sha256.Size]byte, l link, now time.Time) bool {
 	if ls.byHash == nil {
 		ls.byHash = make(map[[sha256.Size]byte]link)
 	}
-	if len(ls.byHash) >= maxLinks {
-		for other, l := range ls.byHash {
-			if !now.Before(l.expires) {
-				delete(ls.byHash, other)
-			}
-		}
-	}
-	if len(ls.byHash) >= maxLinks {
+	if len(ls.byHash) >= maxLinksOfOne && !ls.room(owner{l.by.Hash, l.projectID}, now) {
 		return false
 	}
 	ls.byHash[hash] = l
 	return true
+}
+
+// room forgets what has expired and says whether there is room for another link
+// of an owner. The caller holds mu.
+func (ls *links) room(of owner, now time.Time) bool {
+	theirs := 0
+	for hash, l := range ls.byHash {
+		switch {
+		case !now.Before(l.expires):
+			delete(ls.byHash, hash)
+		case of == owner{l.by.Hash, l.projectID}:
+			theirs++
+		}
+	}
+	return theirs < maxLinksOfOne && len(ls.byHash) < maxLinks
 }
 
 // take removes a link and returns it if it has not expired.

@@ -69,7 +69,7 @@ func (g *Gateway) SendTest(ctx context.Context, by *Key, webhookID string, r Tes
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
-	send, err := g.tests.begin(webhookID)
+	send, err := g.tests.begin(webhookID, sub.ProjectID)
 	if err != nil {
 		return DeliveryDetail{}, err
 	}

@@ -137,8 +137,8 @@ func limited(now, then *Key, projectID string) *Key {
 	return key
 }
 
-// begin keeps a session and returns its token. When there are too many, the one
-// that was idle longest ends.
+// begin keeps a session and returns its token. When there are too many, some of
+// those who have most of them end.
 func (ss *sessions) begin(s *session, now time.Time, life time.Duration) (token string) {
 	token = secretToken()
 	s.key.Scopes = slices.Clone(s.key.Scopes)
@@ -156,20 +156,41 @@ func (ss *sessions) begin(s *session, now time.Time, life time.Duration) (token 
 	return token
 }
 
-// makeRoom ends what is over, and the session that was idle longest. The
-// caller holds mu.
+// owner tells apart who has a session or a link: an API key, and the project of
+// the link.
+type owner struct {
+	key     [sha256.Size]byte
+	project string
+}
+
+// makeRoom ends what is over, and of the owner with the most sessions the tenth
+// that was idle longest, so that nobody can sign the others out. The caller holds
+// mu.
 func (ss *sessions) makeRoom(now time.Time) {
-	var idlest [sha256.Size]byte
-	var since time.Time
+	counts := make(map[owner]int)
+	var most owner
 	for hash, s := range ss.byHash {
 		if s.over(now) {
 			delete(ss.byHash, hash)
-		} else if since.IsZero() || s.touched.Before(since) {
-			idlest, since = hash, s.touched
+			continue
+		}
+		o := owner{s.key.Hash, s.link}
+		if counts[o]++; counts[o] > counts[most] {
+			most = o
 		}
 	}
-	if len(ss.byHash) >= maxSessions {
-		delete(ss.byHash, idlest)
+	if len(ss.byHash) < maxSessions {
+		return
+	}
+	var theirs [][sha256.Size]byte
+	for hash, s := range ss.byHash {
+		if (owner{s.key.Hash, s.link}) == most {
+			theirs = append(theirs, hash)
+		}
+	}
+	slices.SortFunc(theirs, func(a, b [sha256.Size]byte) int { return ss.byHash[a].touched.Compare(ss.byHash[b].touched) })
+	for _, hash := range theirs[:(len(theirs)+9)/10] {
+		delete(ss.byHash, hash)
 	}
 }
 

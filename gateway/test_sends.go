@@ -19,6 +19,10 @@ const (
 	// worker of the dispatcher, so that a backlog does not delay them.
 	maxTests = 64
 
+	// maxProjectTests is how many of them may be those of one project: its
+	// receivers may be slow on purpose.
+	maxProjectTests = 16
+
 	// testPatience is how long those in flight may go on when their webhook is
 	// deleted.
 	testPatience = time.Second
@@ -37,6 +41,7 @@ type testSends struct {
 // testSend is a test event in flight.
 type testSend struct {
 	webhookID string
+	projectID string // of the webhook
 	ctx       context.Context // ends when the attempt is cut short
 	cut       context.CancelCauseFunc
 	ended     chan struct{}
@@ -56,17 +61,17 @@ func (r *recentTests) newest() time.Time {
 }
 
 // begin admits a test event; end must follow. The error is a problem.
-func (ts *testSends) begin(webhookID string) (*testSend, error) {
+func (ts *testSends) begin(webhookID, projectID string) (*testSend, error) {
 	now := time.Now()
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	switch {
 	case ts.stopped:
 		return nil, stopping()
-	case len(ts.inFlight) >= maxTests:
+	case len(ts.inFlight) >= maxTests || ts.of(projectID) >= maxProjectTests:
 		return nil, tooMany("Too many test events are under way. Send the request again.", time.Second)
 	}
-	r := ts.of(webhookID, now)
+	r := ts.recently(webhookID, now)
 	oldest := r.at[r.next]
 	if wait := oldest.Add(time.Minute).Sub(now); wait > 0 && !oldest.IsZero() {
 		return nil, tooMany(fmt.Sprintf("A webhook gets at most %d test events a minute.", testsPerMinute), wait)
@@ -74,7 +79,7 @@ func (ts *testSends) begin(webhookID string) (*testSend, error) {
 	r.at[r.next] = now
 	r.next = (r.next + 1) % testsPerMinute
 
-	s := &testSend{webhookID: webhookID, ended: make(chan struct{})}
+	s := &testSend{webhookID: webhookID, projectID: projectID, ended: make(chan struct{})}
 	s.ctx, s.cut = context.WithCancelCause(context.Background())
 	if ts.inFlight == nil {
 		ts.inFlight = make(map[*testSend]bool)
@@ -97,9 +102,20 @@ func tooMany(detail string, wait time.Duration) *problem.Error {
 	return e
 }
 
-// of returns the memory of a webhook. Those without a test in the last minute
+// of counts those in flight of a project. The caller holds mu.
+func (ts *testSends) of(projectID string) int {
+	n := 0
+	for s := range ts.inFlight {
+		if s.projectID == projectID {
+			n++
+		}
+	}
+	return n
+}
+
+// recently returns the memory of a webhook. Those without a test in the last minute
 // are forgotten whenever there are twice as many as after the last time.
-func (ts *testSends) of(webhookID string, now time.Time) *recentTests {
+func (ts *testSends) recently(webhookID string, now time.Time) *recentTests {
 	if r := ts.recent[webhookID]; r != nil {
 		return r
 	}

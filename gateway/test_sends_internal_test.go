@@ -13,7 +13,7 @@ func TestAnyMinuteHasTenTests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ts testSends
 		send := func() error {
-			s, err := ts.begin("wh_a")
+			s, err := ts.begin("wh_a", "proj_1")
 			if err == nil {
 				ts.end(s)
 			}
@@ -47,7 +47,7 @@ func TestWebhooksWithoutRecentTestsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ts testSends
 		for i := range 5000 {
-			s, err := ts.begin(fmt.Sprint("wh_", i))
+			s, err := ts.begin(fmt.Sprint("wh_", i), "proj_1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,14 +62,27 @@ func TestWebhooksWithoutRecentTestsAreForgotten(t *testing.T) {
 
 func TestTestsInFlightAreBounded(t *testing.T) {
 	var ts testSends
-	for i := range maxTests {
-		s, err := ts.begin(fmt.Sprint("wh_", i))
-		if err != nil {
+	begin := func(i int, project string) error {
+		s, err := ts.begin(fmt.Sprint("wh_", i), project)
+		if err == nil {
+			t.Cleanup(func() { ts.end(s) })
+		}
+		return err
+	}
+	for i := range maxProjectTests {
+		if err := begin(i, "proj_1"); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { ts.end(s) })
 	}
-	if _, err := ts.begin("wh_one_more"); problem.From(err).Code != problem.TooManyRequests {
-		t.Errorf("one more: %v", err)
+	if err := begin(maxProjectTests, "proj_1"); problem.From(err).Code != problem.TooManyRequests {
+		t.Errorf("one more of a project: %v", err)
+	}
+	for i := range maxTests - maxProjectTests {
+		if err := begin(1000+i, fmt.Sprint("proj_x", i)); err != nil {
+			t.Fatalf("of others: %v", err)
+		}
+	}
+	if err := begin(2000, "proj_2"); problem.From(err).Code != problem.TooManyRequests {
+		t.Errorf("one more of all: %v", err)
 	}
 }
