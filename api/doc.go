@@ -10,4 +10,14 @@
 // variable of huma's is assigned: other modules of the process may use it.
 //
 // The package does not know Caddy; package caddymodule mounts it.
+//
+// # Reading the source
+//
+// api.go is what a request meets first, router.go finds its call. operation.go
+// is the way of every call, from judging to answering; webhooks.go,
+// deliveries.go, events.go, replays.go, filters.go, links.go and gateway.go
+// register the calls. What goes over the wire is in webhook_types.go,
+// delivery_types.go and values.go. openapi.go finishes the document, with
+// examples.go. Types that others embed (WireDelivery, Paging) are exported for
+// the sake of reflection only.
 package api

@@ -81,13 +81,6 @@ func forged(r *http.Request) bool {
 	return !strings.HasPrefix(mediaType, "application/json") && crossOrigin.Check(r) != nil
 }
 
-// keyInFront returns the key of a client whom something in front of the handler
-// has authenticated, from the placeholders that tell its projects and scopes.
-func keyInFront(r *http.Request, projectsFrom, scopesFrom string) (*gateway.Key, error) {
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	return gateway.KeyFrom(projectsFrom, repl.ReplaceAll(projectsFrom, ""), repl.ReplaceAll(scopesFrom, ""))
-}
-
 // Interface guards
 var (
 	_ caddy.Provisioner           = (*API)(nil)

@@ -70,26 +70,3 @@ func (e *Egress) unmarshalAllow(d *caddyfile.Dispenser) error {
 	}
 	return nil
 }
-
-// addressArgs reads one or more IP addresses.
-func addressArgs(d *caddyfile.Dispenser, into *[]string) error {
-	name := d.Val()
-	if err := textArgs(d, into); err != nil {
-		return err
-	}
-	if _, err := parseAddresses(*into); err != nil {
-		return d.Errf("%s: %w", name, err)
-	}
-	return nil
-}
-
-// projectArgs reads one or more project ids, or "*".
-func projectArgs(d *caddyfile.Dispenser, into *[]string) error {
-	if err := textArgs(d, into); err != nil {
-		return err
-	}
-	if err := checkProjects(*into); err != nil {
-		return d.Errf("projects: %w", err)
-	}
-	return nil
-}

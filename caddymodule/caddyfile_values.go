@@ -168,3 +168,26 @@ func parseDuration(text string, r durationRange) (caddy.Duration, error) {
 	}
 	return caddy.Duration(dur), r.check(caddy.Duration(dur))
 }
+
+// addressArgs reads one or more IP addresses.
+func addressArgs(d *caddyfile.Dispenser, into *[]string) error {
+	name := d.Val()
+	if err := textArgs(d, into); err != nil {
+		return err
+	}
+	if _, err := parseAddresses(*into); err != nil {
+		return d.Errf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// projectArgs reads one or more project ids, or "*".
+func projectArgs(d *caddyfile.Dispenser, into *[]string) error {
+	if err := textArgs(d, into); err != nil {
+		return err
+	}
+	if err := checkProjects(*into); err != nil {
+		return d.Errf("projects: %w", err)
+	}
+	return nil
+}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -80,27 +79,6 @@ func checkPathPrefix(path string) error {
 		return errors.New("it must be a path such as /api/v1, without a slash at its end and without escapes")
 	}
 	return nil
-}
-
-// checkIdentity checks the settings of those who are authenticated by something
-// in front.
-func checkIdentity(projectsFrom, scopesFrom string) error {
-	if scopesFrom != "" && projectsFrom == "" {
-		return errors.New("scopes_from needs projects_from")
-	}
-	if projectsFrom != "" && !isPlaceholder(projectsFrom) {
-		return errors.New("projects_from must be a placeholder such as {http.request.header.X-Projects}")
-	}
-	if scopesFrom != "" && !isPlaceholder(scopesFrom) {
-		return errors.New("scopes_from must be a placeholder such as {http.request.header.X-Scopes}")
-	}
-	return nil
-}
-
-func isPlaceholder(text string) bool {
-	inner, ok := strings.CutPrefix(text, "{")
-	inner, closed := strings.CutSuffix(inner, "}")
-	return ok && closed && inner != "" && !strings.ContainsAny(inner, "{}")
 }
 
 // Interface guards

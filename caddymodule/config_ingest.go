@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/dustin/go-humanize"
 
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -79,16 +78,6 @@ func (h *Ingest) Validate() error {
 	}
 	if err := maxBatchSizeRange.check(h.MaxBatchSize); err != nil {
 		return fmt.Errorf("max_batch_size: %w", err)
-	}
-	return nil
-}
-
-// sizeRange is the smallest and the largest value of a size in bytes.
-type sizeRange struct{ min, max int64 }
-
-func (r sizeRange) check(n int64) error {
-	if n < r.min || n > r.max {
-		return fmt.Errorf("it is %d bytes, it must be %d to %d (%s)", n, r.min, r.max, humanize.IBytes(uint64(r.max)))
 	}
 	return nil
 }

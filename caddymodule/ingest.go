@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -109,20 +108,6 @@ func (h *Ingest) authorize(gw *gateway.Gateway, r *http.Request) (*gateway.Key, 
 		return nil, err
 	}
 	return key, nil
-}
-
-// bearerToken returns the token of an Authorization header (RFC 6750 section
-// 2.1), or "" if there is not exactly one.
-func bearerToken(h http.Header) string {
-	values := h["Authorization"]
-	if len(values) != 1 {
-		return ""
-	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return ""
-	}
-	return strings.TrimSpace(token)
 }
 
 // intake returns the rules for events: those of the gateway with this

@@ -17,7 +17,7 @@ const (
 )
 
 // reservedNames and reservedPrefixes are what custom headers may not be called
-// (DESIGN section 5): they frame the message, describe its body, speak for a
+// (contract section 6, Reserved header names): they frame the message, describe its body, speak for a
 // proxy, or are the gateway's own. The idempotency keys are here because
 // net/http repeats a POST that carries one.
 var (

@@ -44,4 +44,13 @@
 // those for all projects first. What goes wrong, panics included, is an error
 // of that one filter on that one event. A filter has no way to change an
 // event.
+//
+// # Reading the source
+//
+// rule.go is what one webhook asks of an event, index.go finds the rules that an
+// event may match (bucket.go, group.go, trie.go). event.go is what rules look at.
+// An expression goes through scan.go, vet.go, expr's own compiler and rewrite.go,
+// which puts in the functions of functions.go and builtins.go; conditions.go takes
+// from it what the index can answer. expr.go is all of this in order, behind the
+// interface of engine.go. budget.go, project_time.go and regex.go bound the cost.
 package filter

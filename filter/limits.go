@@ -2,7 +2,7 @@ package filter
 
 import "time"
 
-// The limits of both forms (DESIGN section 6). What breaks one of the first
+// The limits of both forms (docs/filters.md). What breaks one of the first
 // group does not compile; what breaks one of the second fails on that event.
 const (
 	// MaxText is the length of a filter expression in bytes.

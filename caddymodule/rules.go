@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/dustin/go-humanize"
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -46,6 +47,16 @@ type intRange struct{ min, max int }
 func (r intRange) check(n int) error {
 	if n < r.min || n > r.max {
 		return fmt.Errorf("it is %d, it must be %d to %d", n, r.min, r.max)
+	}
+	return nil
+}
+
+// sizeRange is the smallest and the largest value of a size in bytes.
+type sizeRange struct{ min, max int64 }
+
+func (r sizeRange) check(n int64) error {
+	if n < r.min || n > r.max {
+		return fmt.Errorf("it is %d bytes, it must be %d to %d (%s)", n, r.min, r.max, humanize.IBytes(uint64(r.max)))
 	}
 	return nil
 }
