@@ -56,12 +56,12 @@ type Dashboard struct {
 
 	closing   chan struct{}
 	closeOnce sync.Once
-	streams   chan struct{} // one place for each open stream
+	streams   streams
 }
 
 const (
-	maxStreams = 256
-	maxBody    = 1 << 20
+	maxBody     = 1 << 20
+	maxOpenBody = 64 << 10 // of those who are not known
 )
 
 // New returns a dashboard.
@@ -80,7 +80,6 @@ func New(o Options) (*Dashboard, error) {
 		csrf:    http.NewCrossOriginProtection(),
 		mux:     http.NewServeMux(),
 		closing: make(chan struct{}),
-		streams: make(chan struct{}, maxStreams),
 	}
 	d.assets = loadAssets()
 	var err error
@@ -184,12 +183,15 @@ type handler func(*visit) error
 func (d *Dashboard) route(path string, get, post handler) {
 	d.mux.HandleFunc(d.o.Mount+path, func(w http.ResponseWriter, r *http.Request) {
 		h := d.methods(w, r, get, post)
-		if h == nil || !d.prepare(w, r) {
+		if h == nil || !d.native(w, r) {
 			return
 		}
-		v, err := d.identify(w, r)
+		v, err := d.identify(w, r) // before the body is read
 		if err != nil {
 			d.unknown(w, r, err)
+			return
+		}
+		if d.readForm(w, r, maxBody) != nil {
 			return
 		}
 		if err := h(v); err != nil {
@@ -202,7 +204,7 @@ func (d *Dashboard) route(path string, get, post handler) {
 func (d *Dashboard) open(path string, get, post handler) {
 	d.mux.HandleFunc(d.o.Mount+path, func(w http.ResponseWriter, r *http.Request) {
 		h := d.methods(w, r, get, post)
-		if h == nil || !d.prepare(w, r) {
+		if h == nil || !d.native(w, r) || d.readForm(w, r, maxOpenBody) != nil {
 			return
 		}
 		gw, err := d.o.Gateway(r.Context())
@@ -245,28 +247,33 @@ func safeMethod(method string) string {
 	return method
 }
 
-// prepare refuses state changes that come from other sites and reads the form.
-// False: the request was answered.
-func (d *Dashboard) prepare(w http.ResponseWriter, r *http.Request) bool {
+// native refuses state changes that come from other sites. False: the request
+// was answered.
+func (d *Dashboard) native(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")
 	if err := d.csrf.Check(r); err != nil {
 		d.fail(w, r, nil, errForeign)
 		return false
 	}
-	if r.Method == http.MethodPost {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	}
-	if err := r.ParseForm(); err != nil {
-		d.fail(w, r, nil, badForm(err))
-		return false
-	}
 	return true
+}
+
+// readForm reads the query and a form. On an error the request was answered.
+func (d *Dashboard) readForm(w http.ResponseWriter, r *http.Request, limit int64) error {
+	if r.Method == http.MethodPost {
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+	}
+	err := r.ParseForm()
+	if err != nil {
+		d.fail(w, r, nil, badForm(err))
+	}
+	return err
 }
 
 // badForm tells why a form could not be read.
 func badForm(err error) error {
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return problem.New(problem.TooLarge, "The form is larger than 1 MiB.")
+		return problem.New(problem.TooLarge, "The form is too large.")
 	}
 	return problem.New(problem.BadRequest, "The form could not be read.")
 }

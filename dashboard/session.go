@@ -202,15 +202,21 @@ func safeNext(next string) string {
 
 // openLink uses a link up, unless whatever follows it only wants to look: the
 // previews of chats and mail programs, and browsers that fetch ahead. Those get
-// a page with a button.
+// a page with a button, and so does who is signed in with an API key: a link that
+// somebody else made must not put another session in the place of that one.
 func (v *visit) openLink() error {
 	if v.form("link") == "" {
 		return problem.New(problem.NotFound, "This address is not complete.")
 	}
-	if v.r.Method == http.MethodHead || onlyLooks(v.r.Header) {
+	if v.r.Method == http.MethodHead || onlyLooks(v.r.Header) || v.signedInByKey() {
 		return v.render(http.StatusOK, "open", "Open the dashboard", v.form("link"))
 	}
 	return v.useLink()
+}
+
+func (v *visit) signedInByKey() bool {
+	s, err := v.gw.Session(v.ctx(), sessionToken(v.r))
+	return err == nil && !s.FromLink
 }
 
 func (v *visit) useLink() error {

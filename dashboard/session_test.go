@@ -343,3 +343,37 @@ func TestIdentityOfSomethingInFront(t *testing.T) {
 		t.Errorf("sign-in: %d", got.status)
 	}
 }
+
+// Whoever can make links could otherwise sign an operator in to their own
+// project, unnoticed.
+func TestLinkAsksWhoIsSignedInWithAKey(t *testing.T) {
+	w := newWorld(t, nil)
+	link, err := w.gw.CreateLink(t.Context(), &w.keys[1], "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := w.signedIn(allKey)
+	got := b.get(w.dash.LinkPath(link.Token))
+	if got.status != 200 || got.header.Get("Set-Cookie") != "" {
+		t.Fatalf("the link was used: %d %v", got.status, got.header)
+	}
+	b.open("/overview") // as before
+	got = b.post("/open", url.Values{"link": {link.Token}})
+	if got.status != 303 || b.get("/overview").status != 404 {
+		t.Errorf("the button: %d", got.status)
+	}
+}
+
+func TestStrangersSendNoLargeForms(t *testing.T) {
+	w := newWorld(t, nil)
+	large := url.Values{"key": {strings.Repeat("x", 100<<10)}}
+	if got := w.browser().post("/login", large); got.status != http.StatusRequestEntityTooLarge {
+		t.Errorf("sign in: %d, want 413", got.status)
+	}
+	if got := w.browser().post("/new", large); got.status != http.StatusSeeOther {
+		t.Errorf("without a session: %d, want 303, whatever the body is", got.status)
+	}
+	if got := w.signedIn(allKey).post("/new?project=acme", url.Values{"url": {strings.Repeat("x", 100<<10)}}); got.status != http.StatusUnprocessableEntity {
+		t.Errorf("with a session: %d, want 422", got.status)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -15,7 +17,42 @@ const (
 	streamStep = time.Second      // between two looks at the log
 	streamLife = 10 * time.Minute // then the browser connects anew
 	streamIdle = 20 * time.Second // then a comment shows that the connection lives
+	streamWait = 5 * time.Second  // for a browser that does not read
+
+	maxStreams       = 256
+	maxStreamsOfKind = 32 // of visitors by the same key, for the same projects
 )
+
+// streams counts the streams that are open, by visitor. The zero value is ready.
+type streams struct {
+	mu  sync.Mutex
+	all int
+	of  map[string]int
+}
+
+// begin counts one more, unless there are too many.
+func (s *streams) begin(visitor string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all >= maxStreams || s.of[visitor] >= maxStreamsOfKind {
+		return false
+	}
+	if s.of == nil {
+		s.of = make(map[string]int)
+	}
+	s.all++
+	s.of[visitor]++
+	return true
+}
+
+func (s *streams) end(visitor string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all--
+	if s.of[visitor]--; s.of[visitor] == 0 {
+		delete(s.of, visitor)
+	}
+}
 
 // streamLog sends the newest rows of a webhook's log as server-sent events,
 // each time that they have changed. It ends with the request, when the
@@ -25,14 +62,13 @@ func (v *visit) streamLog() error {
 	if err != nil {
 		return err
 	}
-	select {
-	case v.d.streams <- struct{}{}:
-		defer func() { <-v.d.streams }()
-	default:
+	visitor := strings.Join(append([]string{v.by.Name}, v.by.Projects...), " ")
+	if !v.d.streams.begin(visitor) {
 		e := problem.New(problem.TooManyRequests, "As many logs are watched live as can be. Reload the page to see what is new.")
 		e.RetryAfter = time.Minute
 		return e
 	}
+	defer v.d.streams.end(visitor)
 	_, filter := v.logFilter()
 	h := v.w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -58,6 +94,7 @@ func (v *visit) streamLog() error {
 		}
 		if message != nil {
 			sent = time.Now()
+			_ = out.SetWriteDeadline(sent.Add(streamWait)) // where it is not supported the server's limits hold
 			if _, err := v.w.Write(message); err != nil {
 				return nil // the browser is gone
 			}
