@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,48 @@ func TestExampleRunsAsTheREADMESays(t *testing.T) {
 		if !strings.Contains(printed, scheme+" verified") {
 			t.Errorf("%s was not verified:\n%s", scheme, printed)
 		}
+	}
+}
+
+// TestWebhooksAreAddedAsTheREADMESays follows "Adding a webhook" of the README: by
+// its curl command, and with the key it names for the dashboard.
+func TestWebhooksAreAddedAsTheREADMESays(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		node.SkipOrFail(t, "curl is not installed")
+	}
+	listener := listen(t, "--secret", exampleSecret)
+	gateway := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: example(t, listener.URL())})
+	publish := moved(t, readmeBlocks(t, "## Two minutes to a verified delivery")[2], "http://127.0.0.1:8080", gateway.URL(""))
+
+	add := moved(t, readmeBlocks(t, "## Adding a webhook")[0], "http://127.0.0.1:8080", gateway.URL(""))
+	add = moved(t, add, "http://127.0.0.1:3000/", listener.URL()+"/")
+	if got := run(t, "sh", "-c", add); !strings.HasPrefix(got, `{"id":"wh_`) {
+		t.Errorf("adding a webhook: %s", got)
+	}
+	if got := run(t, "sh", "-c", publish); !strings.Contains(got, `"deliveries":2,`) {
+		t.Errorf("publishing with two webhooks: %s", got)
+	}
+	for verified := 0; verified < 4; { // two signatures of two deliveries
+		if line := listener.Line(t); strings.HasSuffix(line, " verified") {
+			verified++
+		}
+	}
+
+	signIn := url.Values{"key": {"a-management-key-for-trying-things-out"}}
+	req, err := http.NewRequest(http.MethodPost, gateway.URL("/webhooks/login"), strings.NewReader(signIn.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Close = true
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer, err := http.DefaultTransport.RoundTrip(req) // follows no redirect
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusSeeOther || len(answer.Cookies()) == 0 {
+		t.Errorf("signing in: %s, %d cookies", answer.Status, len(answer.Cookies()))
 	}
 }
 
