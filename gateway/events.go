@@ -261,7 +261,9 @@ func (g *Gateway) environment(ctx context.Context, gen *Generation, ev *webhook.
 			return nil, err
 		}
 	}
-	return filter.NewEvent(ev, project, gen.names), nil // nil is an object with the id
+	env := filter.NewEvent(ev, project, gen.names) // nil is an object with the id
+	env.Limit(&g.triedTimes)
+	return env, nil
 }
 
 // webhookIDs returns up to limit ids of the webhooks that get the events of a

@@ -88,6 +88,7 @@ type Gateway struct {
 
 	filterErrors errorBudgets
 	filterTimes  filter.ProjectTimes
+	triedTimes   filter.ProjectTimes // of filters that somebody looks at; events need not wait for them
 	keys         *createdKeys
 	authLimit    *AuthLimit
 	sessions     sessions

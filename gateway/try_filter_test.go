@@ -2,10 +2,14 @@ package gateway_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
+	"time"
 
+	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -79,4 +83,39 @@ func TestAllThatIsWrongWithAFilterTestIsToldAtOnce(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTriedFiltersTakeNoMoreThanTheirTime(t *testing.T) {
+	bubble(t, func(t *testing.T, s *site) {
+		set := settings(t, webhook.Subscription{ID: "wh_1", ProjectID: "proj_1", URL: deadURL, Filter: "slow"})
+		set.Engines = map[string]filter.Engine{gateway.DefaultEngine: slowEngine{}}
+		s.open(set)
+		try := func() error {
+			v, err := s.g.TestFilter(t.Context(), everything, gateway.FilterTest{Filter: "slow", Envelope: []byte(someEvent)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.Err
+		}
+		var failed error
+		for range 100 {
+			if failed = try(); failed != nil {
+				break
+			}
+		}
+		if !errors.Is(failed, filter.ErrProjectTime) {
+			t.Errorf("after 100 slow filters: %v", failed)
+		}
+		if n := deliveries(t, s.g, someEvent); n[0] != 0 {
+			t.Errorf("an event has %v deliveries, want none: its filter does not match", n)
+		}
+		if page, err := s.store.Deliveries(t.Context(), queue.DeliveryQuery{WebhookID: "wh_1", Limit: 1}); err != nil || len(page.Deliveries) > 0 {
+			t.Errorf("the filter of an event was refused: %v, %v", page.Deliveries, err)
+		}
+		time.Sleep(time.Minute)
+		if err := try(); err != nil {
+			t.Errorf("a minute later: %v", err)
+		}
+		s.close()
+	})
 }
