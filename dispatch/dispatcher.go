@@ -92,10 +92,10 @@ type Dispatcher struct {
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
 	byHand   byHand
-	seeking  int       // workers that were employed and have not yet looked for a turn
-	resting  []worker  // without a token
-	halted   bool      // not started, stopped, or something failed for good: nothing is claimed
-	err      error     // why it was halted, if nobody stopped it
+	seeking  int      // workers that were employed and have not yet looked for a turn
+	resting  []worker // without a token
+	halted   bool     // not started, stopped, or something failed for good: nothing is claimed
+	err      error    // why it was halted, if nobody stopped it
 }
 
 // New returns a Dispatcher that has not started.

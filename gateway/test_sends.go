@@ -41,7 +41,7 @@ type testSends struct {
 // testSend is a test event in flight.
 type testSend struct {
 	webhookID string
-	projectID string // of the webhook
+	projectID string          // of the webhook
 	ctx       context.Context // ends when the attempt is cut short
 	cut       context.CancelCauseFunc
 	ended     chan struct{}
