@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	jsonv2 "github.com/go-json-experiment/json"
@@ -138,23 +137,10 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		if r.Context().Err() == nil { // the client still waits
 			a.options.Logger.Warn("management request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 		}
-	case problem.TooLarge:
-		readAway(w, r)
 	default: // the client knows what to do
 	}
+	problem.LeaveBody(w, r)
 	problem.Write(w, e)
-}
-
-// readAway reads what is left of a body that is too large: many clients read no
-// answer before they have sent everything, and would see a broken connection
-// instead of it. Beyond a good part net/http closes the connection.
-func readAway(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && r.Header.Get("Expect") != "" {
-		w.Header().Set("Connection", "close") // it has not begun to send
-		return
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(2 * time.Second)) // where it is not supported the server's limits hold
-	_, _ = io.CopyN(io.Discard, r.Body, 8<<20)                                         // whatever comes
 }
 
 func (a *API) serveDocument(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ func (*Admin) events(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway
 	h.setDefaults()
 	err := h.take(w, r, gw, nil)
 	if err != nil {
-		leaveBody(w, r, problem.From(err))
+		problem.LeaveBody(w, r)
 	}
 	return err
 }

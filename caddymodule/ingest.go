@@ -253,7 +253,7 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Code == problem.Unauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="webhook gateway"`)
 	}
-	leaveBody(w, r, e)
+	problem.LeaveBody(w, r)
 	problem.Write(w, e)
 }
 

@@ -83,7 +83,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // read reads the body of a request, up to the limit of its form.
 func (h *Ingest) read(w http.ResponseWriter, r *http.Request, f form) (requestBody, error) {
 	if r.ContentLength < 0 || r.ContentLength > smallBody {
-		limitTime(w, r, bodyTime)
+		limitTime(w, r)
 	}
 	b := requestBody{buffers.Get().(*bytes.Buffer)}
 	if err := h.fill(b.buf, w, r, f); err != nil {
@@ -162,26 +162,6 @@ func bodyProblem(err error, limit int64) error {
 	return problem.New(problem.BadRequest, "The body did not arrive whole.")
 }
 
-// leaveBody deals with what is left of the body of a request that is refused.
-// A client that asks before it sends (Expect: 100-continue) is told at once.
-// Others often read no answer before they have sent everything, and would see
-// a broken connection instead of it, so a good part of what is too large is
-// read away; beyond that net/http closes the connection.
-func leaveBody(w http.ResponseWriter, r *http.Request, e *problem.Error) {
-	switch {
-	case r.ProtoMajor == 1 && r.Header.Get("Expect") != "":
-		w.Header().Set("Connection", "close")
-	case e.Code == problem.TooLarge:
-		limitTime(w, r, readAwayTime)
-		_, _ = io.CopyN(io.Discard, r.Body, readAway) // whatever comes
-	}
-}
-
-const (
-	readAway     = 8 << 20
-	readAwayTime = 2 * time.Second
-)
-
 // bodyTime is how long a client may take to send a body that is not small,
 // unless the server's read_timeout says otherwise: a large body that trickles in
 // occupies memory.
@@ -192,11 +172,11 @@ const (
 
 // limitTime sets the time by which what is read of a request must have come.
 // net/http sets its own for the next request.
-func limitTime(w http.ResponseWriter, r *http.Request, d time.Duration) {
-	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 && d == bodyTime {
+func limitTime(w http.ResponseWriter, r *http.Request) {
+	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && s.ReadTimeout > 0 {
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d)) // where it is not supported the server's limits hold
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime)) // where it is not supported the server's limits hold
 }
 
 func tooLarge(limit int64) error {

@@ -260,10 +260,12 @@ func (d *Dashboard) native(w http.ResponseWriter, r *http.Request) bool {
 
 // readForm reads the query and a form. On an error the request was answered.
 func (d *Dashboard) readForm(w http.ResponseWriter, r *http.Request, limit int64) error {
+	body := r.Body
 	if r.Method == http.MethodPost {
-		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		r.Body = http.MaxBytesReader(w, body, limit)
 	}
 	err := r.ParseForm()
+	r.Body = body
 	if err != nil {
 		d.fail(w, r, nil, badForm(err))
 	}

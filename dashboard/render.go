@@ -136,6 +136,7 @@ type errorPage struct {
 // everything else.
 func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	e := problem.From(err)
+	problem.LeaveBody(w, r)
 	if e.Code == problem.Internal {
 		d.o.Logger.Error("page could not be shown", zap.String("path", r.URL.Path), zap.Error(err))
 	}

@@ -64,6 +64,7 @@ func (d *Dashboard) unknown(w http.ResponseWriter, r *http.Request, err error) {
 		d.fail(w, r, nil, err)
 		return
 	}
+	problem.LeaveBody(w, r)
 	target := d.o.Mount + "/login"
 	if r.Method == http.MethodGet && r.URL.Path != d.o.Mount+"/" && !isFragment(r) {
 		target += "?next=" + url.QueryEscape(strings.TrimPrefix(r.URL.RequestURI(), d.o.Mount))
