@@ -182,11 +182,11 @@ func (c *call) expectedVersion(id string) (string, error) {
 	tags := strings.Split(strings.Join(values, ","), ",")
 	for i := range tags {
 		tags[i] = strings.TrimSpace(tags[i])
-		if tags[i] == "*" {
-			return "", nil
-		}
 	}
 	if len(tags) == 1 {
+		if tags[0] == "*" { // among others it is no tag
+			return "", nil
+		}
 		return versionOf(tags[0]), nil
 	}
 	w, err := c.gw.Webhook(c, c.asReader(), id)

@@ -162,6 +162,7 @@ func TestIfMatchGuardsAgainstLostChanges(t *testing.T) {
 	for _, stale := range []string{old, `""`, "W/" + changed, strings.Trim(changed, `"`), `"x", ` + old} {
 		w.want(412, w.do("PATCH", path, `{"description":"2"}`, "If-Match", stale))
 		w.want(412, w.do("DELETE", path, "", "If-Match", stale))
+		w.want(412, w.do("DELETE", path, "", "If-Match", stale+", *"))
 	}
 	w.want(200, w.do("PATCH", path, `{"description":"3"}`, "If-Match", "*"))
 	w.want(200, w.do("PATCH", path, `{"description":"4"}`))

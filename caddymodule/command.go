@@ -13,6 +13,7 @@ func init() {
 		Long: `
 Commands for the webhook gateway: tools to try it with and to run it.`,
 		CobraFunc: func(cmd *cobra.Command) {
+			showsHelp(cmd)
 			cmd.AddCommand(
 				newDemoCommand(),
 				newListenCommand(),
@@ -25,4 +26,12 @@ Commands for the webhook gateway: tools to try it with and to run it.`,
 			)
 		},
 	})
+}
+
+// showsHelp makes cmd, which has commands below it, show its help when it is
+// called alone, and fail on a command that is not there: Cobra by itself would
+// show the help and exit with success.
+func showsHelp(cmd *cobra.Command) {
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }

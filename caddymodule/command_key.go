@@ -32,6 +32,7 @@ Creates, lists and revokes API keys while the gateway runs. They are kept in its
 store: a reload or a restart does not end them. Keys of the configuration
 (api_key) are listed too; they end when they are removed there.`,
 	}
+	showsHelp(cmd)
 	cmd.AddCommand(newKeyCreateCommand(), newKeyListCommand(), newKeyRevokeCommand())
 	return cmd
 }
