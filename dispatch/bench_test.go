@@ -80,7 +80,7 @@ func (m benchReceivers) Receiver(id string) (*dispatch.Receiver, dispatch.State)
 // okTransport answers 200 at once.
 type okTransport struct{}
 
-func (okTransport) RoundTrip(*http.Request) (*http.Response, egress.Trace, error) {
+func (okTransport) Send(context.Context, *egress.Request) (*http.Response, egress.Trace, error) {
 	return &http.Response{StatusCode: 200, Body: http.NoBody}, egress.Trace{}, nil
 }
 

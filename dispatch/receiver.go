@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -57,7 +58,7 @@ type Receiver struct {
 	URL          *url.URL
 
 	// Header has the headers that are the same in every attempt.
-	Header http.Header
+	Header []webhook.Header
 
 	Signer      *signer.Signer
 	Transport   Transport
@@ -69,7 +70,7 @@ type Receiver struct {
 
 // Transport carries one request to a receiver. *egress.Transport does.
 type Transport interface {
-	RoundTrip(*http.Request) (*http.Response, egress.Trace, error)
+	Send(context.Context, *egress.Request) (*http.Response, egress.Trace, error)
 }
 
 // Settings are the gateway's, for what a subscription leaves open. They have no

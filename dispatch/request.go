@@ -1,10 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
-	"context"
-	"io"
-	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,7 +10,7 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// The headers of a request, in the form net/http keeps them (contract section 1).
+// The headers of a request, in the form they are sent in (contract section 1).
 var (
 	headerContentType     = http.CanonicalHeaderKey("content-type")
 	headerUserAgent       = http.CanonicalHeaderKey("user-agent")
@@ -36,51 +32,37 @@ const systemHeaders = 10
 // staticHeader returns the headers of a receiver that are the same in every
 // attempt. A custom header with a reserved name, from an old record, is left
 // out: the delivery still goes out.
-func staticHeader(custom []webhook.Header, userAgent string) http.Header {
-	h := make(http.Header, len(custom)+2)
+func staticHeader(custom []webhook.Header, userAgent string) []webhook.Header {
+	h := make([]webhook.Header, 0, len(custom)+2)
+	h = append(h,
+		webhook.Header{Name: headerContentType, Value: "application/json"},
+		webhook.Header{Name: headerUserAgent, Value: userAgent})
 	for _, c := range custom {
 		if !egress.Reserved(c.Name) {
-			h.Set(c.Name, c.Value)
+			h = append(h, webhook.Header{Name: http.CanonicalHeaderKey(c.Name), Value: c.Value})
 		}
 	}
-	h.Set(headerContentType, "application/json")
-	h.Set(headerUserAgent, userAgent)
 	return h
 }
 
 // newRequest returns the request of one attempt.
 func newRequest(
-	ctx context.Context, r *Receiver, ev *webhook.Event, d *webhook.Delivery, number int, trigger webhook.Trigger, now time.Time,
-) *http.Request {
-	req := &http.Request{
-		Method:        http.MethodPost,
-		URL:           r.URL,
-		Host:          r.URL.Host,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        newHeader(r, ev, d, number, trigger, now),
-		Body:          newBody(ev.Body),
-		GetBody:       func() (io.ReadCloser, error) { return newBody(ev.Body), nil },
-		ContentLength: int64(len(ev.Body)),
-	}
-	return req.WithContext(ctx)
+	r *Receiver, ev *webhook.Event, d *webhook.Delivery, number int, trigger webhook.Trigger, now time.Time,
+) *egress.Request {
+	return &egress.Request{URL: r.URL, Header: newHeader(r, ev, d, number, trigger, now), Body: ev.Body}
 }
 
-// newHeader adds what is different in each attempt. It comes last and wins.
+// newHeader adds what is different in each attempt. Nothing the receiver chose
+// has a name of these.
 func newHeader(
 	r *Receiver, ev *webhook.Event, d *webhook.Delivery, number int, trigger webhook.Trigger, now time.Time,
-) http.Header {
-	h := make(http.Header, len(r.Header)+systemHeaders)
-	maps.Copy(h, r.Header)
-	values := make([]string, 0, systemHeaders) // one allocation for all of them
+) []webhook.Header {
+	h := make([]webhook.Header, len(r.Header), len(r.Header)+systemHeaders)
+	copy(h, r.Header)
 	set := func(name, value string) {
-		if value == "" {
-			return
+		if value != "" {
+			h = append(h, webhook.Header{Name: name, Value: value})
 		}
-		values = append(values, value)
-		n := len(values)
-		h[name] = values[n-1 : n : n]
 	}
 	set(headerEvent, ev.Type)
 	set(headerDelivery, d.ID)
@@ -97,7 +79,3 @@ func newHeader(
 	set(headerStandard, sig.Standard)
 	return h
 }
-
-// newBody returns a body that net/http knows to be in memory: it then goes out in
-// one write with the headers.
-func newBody(b []byte) io.ReadCloser { return io.NopCloser(bytes.NewReader(b)) }

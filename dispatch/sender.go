@@ -89,7 +89,7 @@ func (s *Sender) Send(
 
 	b := newBudget(ctx, began, r.Timeout)
 	defer b.end()
-	resp, trace, err := r.Transport.RoundTrip(newRequest(b, r, ev, d, number, trigger, began))
+	resp, trace, err := r.Transport.Send(b, newRequest(r, ev, d, number, trigger, began))
 	a.Duration = time.Since(began)
 	a.SourceIP, a.RemoteIP = trace.SourceIP, trace.RemoteIP
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -432,8 +433,9 @@ func TestReceiverTakesItsOwnSettingsBeforeTheGateways(t *testing.T) {
 			time.Second, 0, 9, "ours/2",
 		},
 	} {
-		if c.r.Timeout != c.timeout || len(c.r.Schedule) != c.steps || c.r.Concurrency != c.concurrency || c.r.Header.Get("User-Agent") != c.userAgent {
-			t.Errorf("%s: %v, %v, %d, %s", name, c.r.Timeout, c.r.Schedule, c.r.Concurrency, c.r.Header.Get("User-Agent"))
+		agent := webhook.Header{Name: "User-Agent", Value: c.userAgent}
+		if c.r.Timeout != c.timeout || len(c.r.Schedule) != c.steps || c.r.Concurrency != c.concurrency || !slices.Contains(c.r.Header, agent) {
+			t.Errorf("%s: %v, %v, %d, %v", name, c.r.Timeout, c.r.Schedule, c.r.Concurrency, c.r.Header)
 		}
 	}
 	const secretive = "https://example.com:port/?token=t0psecret"

@@ -23,13 +23,13 @@ func (r *Receiver) ShownHeaders(
 		custom[http.CanonicalHeaderKey(h.Name)] = h.Name
 	}
 	sent := newHeader(r, ev, d, number, trigger, at)
-	if at.IsZero() {
-		sent.Del(headerTimestamp)
-	}
 	shown := make([]webhook.Header, 0, len(sent))
-	for name, values := range sent {
-		h := webhook.Header{Name: cmp.Or(custom[name], strings.ToLower(name)), Value: strings.Join(values, ", ")}
-		if webhook.SecretHeader(name) {
+	for _, h := range sent {
+		if h.Name == headerTimestamp && at.IsZero() {
+			continue
+		}
+		h.Name = cmp.Or(custom[h.Name], strings.ToLower(h.Name))
+		if webhook.SecretHeader(h.Name) {
 			h.Value = webhook.Masked
 		}
 		shown = append(shown, h)

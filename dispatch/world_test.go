@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -210,7 +211,14 @@ type call struct {
 	attempt  string
 }
 
-func (f *fakeTransport) RoundTrip(req *http.Request) (*http.Response, egress.Trace, error) {
+func (f *fakeTransport) Send(ctx context.Context, r *egress.Request) (*http.Response, egress.Trace, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL.String(), bytes.NewReader(r.Body))
+	if err != nil {
+		return nil, egress.Trace{}, err
+	}
+	for _, h := range r.Header {
+		req.Header.Set(h.Name, h.Value)
+	}
 	id := req.Header.Get("x-tengine-delivery")
 	f.mu.Lock()
 	if f.inflight == nil {

@@ -1,13 +1,14 @@
 package egress
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
+	"net/url"
 	"time"
 )
 
@@ -44,62 +45,32 @@ func newFamily(network string, source netip.Addr, anySource bool, g *guard, r *r
 	return family{network: network, dialer: d}
 }
 
-// conn is a connection to a receiver, with its ends as they are reported.
-type conn struct {
-	net.Conn
-	source, remote string
-	internal       bool // the receiver's address is not public
-}
-
-// unwrapConn returns the conn within what dial returned.
-func unwrapConn(c net.Conn) *conn {
-	if secure, ok := c.(*tls.Conn); ok {
-		c = secure.NetConn()
+// dial connects to the receiver at u, within the time of a. The error is an
+// *Error.
+func (t *Transport) dial(a *attempt, u *url.URL) (*conn, error) {
+	h, err := parseHost(u.Hostname())
+	if err != nil {
+		return nil, a.blocked(err)
 	}
-	own, _ := c.(*conn)
-	return own
-}
-
-// dial connects to the receiver at addr for the attempt that ctx carries. ctx
-// itself has no deadline: net/http lets dials outlive their request. The error
-// is an *Error. It runs in a goroutine of net/http, where a panic would end the
-// process.
-func (t *Transport) dial(ctx context.Context, addr string, secure bool) (c net.Conn, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c, err = nil, panicError(p)
-		}
-	}()
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	port, ok := portOf(u)
 	if !ok {
-		return nil, panicError("dial outside of an attempt")
+		return nil, a.blocked(errors.New("not a port"))
 	}
-	name, portText, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, a.blocked(err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, a.blocked(err)
-	}
-	addrs, err := t.resolve(a, name)
+	addrs, err := t.resolve(a, h)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := t.connect(a, addrs, uint16(port))
-	if err != nil || !secure {
-		return plain, err
+	c, err := t.connect(a, addrs, port)
+	if err != nil || u.Scheme != "https" {
+		return c, err
 	}
-	return t.handshake(a, plain, name)
+	return t.handshake(a, c, cmp.Or(h.name, u.Hostname()))
 }
 
 // resolve returns the addresses to try, at least one and at most maxAddresses,
 // the two families in turn. They are not checked yet.
-func (t *Transport) resolve(a *attempt, name string) ([]netip.Addr, error) {
-	h, err := parseHost(name)
+func (t *Transport) resolve(a *attempt, h host) ([]netip.Addr, error) {
 	switch {
-	case err != nil:
-		return nil, a.blocked(err)
 	case h.addr.IsValid():
 		return []netip.Addr{h.addr}, nil
 	case h.local:
@@ -109,8 +80,8 @@ func (t *Transport) resolve(a *attempt, name string) ([]netip.Addr, error) {
 	}
 
 	names := t.egress.names
-	a.lookupSince.Store(int64(names.now()))
-	a.enter(PhaseResolve)
+	a.lookupSince = names.now()
+	a.phase = PhaseResolve
 	addrs, err := names.lookup(a, h.name)
 	if err == nil && len(addrs) == 0 {
 		err = errors.New("no address")
@@ -154,11 +125,11 @@ type dialed struct {
 // connect returns the first connection to any of addrs. Each address gets a
 // head start before the next one is tried beside it. Every goroutine it starts
 // has ended when it returns.
-func (t *Transport) connect(a *attempt, addrs []netip.Addr, port uint16) (net.Conn, error) {
+func (t *Transport) connect(a *attempt, addrs []netip.Addr, port uint16) (*conn, error) {
 	if t.egress.proxy != nil {
 		return t.connectByProxy(a, addrs, port)
 	}
-	a.enter(PhaseConnect)
+	a.phase = PhaseConnect
 	if len(addrs) == 1 {
 		d := t.connectTo(a, a, netip.AddrPortFrom(addrs[0], port))
 		return d.result()
@@ -199,7 +170,7 @@ func (t *Transport) connect(a *attempt, addrs []netip.Addr, port uint16) (net.Co
 				addrs = nil
 				cancel()
 			default:
-				_ = d.conn.Close() // the slower one
+				d.conn.abort() // the slower one
 			}
 		}
 	}
@@ -232,14 +203,14 @@ func (t *Transport) connectTo(ctx context.Context, a *attempt, target netip.Addr
 		}
 		return dialed{err: a.connectError(err, internal)}
 	}
-	c := &conn{Conn: tcp, remote: target.Addr().String(), internal: internal}
+	c := newConn(tcp, target.Addr().String(), internal)
 	if local, err := netip.ParseAddrPort(tcp.LocalAddr().String()); err == nil {
 		c.source = local.Addr().Unmap().String()
 	}
 	return dialed{conn: c}
 }
 
-func (d dialed) result() (net.Conn, error) {
+func (d dialed) result() (*conn, error) {
 	if d.conn == nil {
 		return nil, d.err // a typed nil would not be nil
 	}
@@ -268,18 +239,19 @@ func (e *Error) weight() int {
 	return 4
 }
 
-// handshake speaks TLS over plain, which it closes on failure. The certificate
+// handshake speaks TLS over c, which it closes on failure. The certificate
 // must be valid for name: what the URL says, not what it resolved to.
-func (t *Transport) handshake(a *attempt, plain net.Conn, name string) (net.Conn, error) {
-	a.enter(PhaseTLS)
+func (t *Transport) handshake(a *attempt, c *conn, name string) (*conn, error) {
+	a.phase = PhaseTLS
 	cfg := t.tls.Clone()
 	cfg.ServerName = name
-	secure := tls.Client(plain, cfg)
+	secure := tls.Client(c.plain, cfg)
 	if err := secure.HandshakeContext(a); err != nil {
-		_ = plain.Close() // it is of no use any more
-		return nil, a.tlsError(err, unwrapConn(plain))
+		c.abort()
+		return nil, a.tlsError(err, c)
 	}
-	return secure, nil
+	c.Conn = secure
+	return c, nil
 }
 
 func panicError(p any) *Error {

@@ -157,7 +157,7 @@ func (e *Egress) Close() {
 func (s *transports) closeIdle() {
 	for i := range s.pairs {
 		if t := s.pairs[i].Load(); t != nil {
-			t.kept.CloseIdleConnections()
+			t.pool.close()
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (h host) singleLabel() bool {
 	return h.name != "" && !strings.Contains(h.name, ".")
 }
 
-// toASCII maps a host to what net/http will dial, in lower case.
+// toASCII maps a host to what is looked up, in lower case.
 func toASCII(text string) (string, error) {
 	lower := strings.ToLower(text)
 	for i := range len(lower) {

@@ -79,31 +79,36 @@ func post(t testing.TB, e *egress.Egress, url string) result {
 
 func postBy(ctx context.Context, t testing.TB, tr *egress.Transport, url string) result {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(`{"id":"evt_1"}`))
-	if err != nil {
-		t.Fatalf("NewRequest: %v", err)
-	}
-	req.Header.Set("Authorization", "Bearer header-secret")
-	return send(t, tr, req)
+	return send(ctx, t, tr, request(t, url, webhook.Header{Name: "Authorization", Value: "Bearer header-secret"}))
 }
 
-func send(t testing.TB, tr *egress.Transport, req *http.Request) result {
+// request returns the request that the tests' receivers read.
+func request(t testing.TB, rawURL string, header ...webhook.Header) *egress.Request {
 	t.Helper()
-	resp, trace, err := tr.RoundTrip(req)
-	r := result{trace: trace, err: err}
-	r.outcome, r.text, r.fault = egress.Classify(err)
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatalf("parse %s: %v", rawURL, err)
+	}
+	return &egress.Request{URL: u, Header: header, Body: []byte(`{"id":"evt_1"}`)}
+}
+
+func send(ctx context.Context, t testing.TB, tr *egress.Transport, r *egress.Request) result {
+	t.Helper()
+	resp, trace, err := tr.Send(ctx, r)
+	got := result{trace: trace, err: err}
+	got.outcome, got.text, got.fault = egress.Classify(err)
 	if err != nil {
 		if _, ok := errors.AsType[*egress.Error](err); !ok {
-			t.Errorf("RoundTrip's error is a %T, want *egress.Error", err)
+			t.Errorf("Send's error is a %T, want *egress.Error", err)
 		}
-		mustHideSecrets(t, err.Error(), r.text)
-		return r
+		mustHideSecrets(t, err.Error(), got.text)
+		return got
 	}
 	defer resp.Body.Close()
-	r.status, r.header = resp.StatusCode, resp.Header
+	got.status, got.header = resp.StatusCode, resp.Header
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // a test of the body looks at it
-	r.body = string(body)
-	return r
+	got.body = string(body)
+	return got
 }
 
 // mustHideSecrets fails if a text holds what no error may show.

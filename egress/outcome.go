@@ -5,13 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
-	"time"
 
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -111,11 +108,7 @@ const (
 	textUnable  = "the gateway could not send"
 )
 
-// headersTooLarge ends net/http's error for too large response headers, which
-// has no type. What a receiver sends is quoted, so it cannot forge the end.
-var headersTooLarge = fmt.Sprintf("server response headers exceeded %d bytes; aborted", maxResponseHeaders)
-
-// failure classifies the error that net/http returned for a.
+// failure classifies the error that ended a.
 func (a *attempt) failure(err error, names *resolver) *Error {
 	if a.Err() != nil || isDeadline(err) {
 		return a.cutShort(err, names)
@@ -128,14 +121,13 @@ func (a *attempt) failure(err error, names *resolver) *Error {
 	}
 	e := &Error{Phase: a.current(), cause: err}
 	switch {
-	case a.conn == nil:
-		// net/http did not take the request: a header that cannot be sent.
+	case errors.Is(err, errUnsendable):
 		e.Outcome, e.Text = outcomePanicked, "the request could not be built"
-	case strings.HasSuffix(err.Error(), headersTooLarge):
+	case errors.Is(err, errHeadersTooLarge):
 		e.Outcome, e.Text = webhook.HeadersTooLarge, "the response headers are over 64 KiB"
 	case isTLS(err):
 		e.Outcome, e.Text = webhook.TLS, textTLS
-	case !a.answered.Load() || isBroken(err):
+	case !a.answered || isBroken(err):
 		e.Outcome, e.Text = webhook.Reset, textReset
 	default:
 		e.Outcome, e.Text = webhook.BadResponse, "the response is not valid HTTP"
@@ -162,7 +154,7 @@ func (a *attempt) cutShort(err error, names *resolver) *Error {
 	// ours. A proxy that cannot be reached is ours, a receiver that the proxy
 	// cannot reach is not.
 	switch {
-	case phase == PhaseResolve && names.serversDown(time.Duration(a.lookupSince.Load())):
+	case phase == PhaseResolve && names.serversDown(a.lookupSince):
 		return a.dnsError(errors.Join(errNameServers, err))
 	case phase == PhaseProxy:
 		return a.proxyError(errors.Join(errProxy, err))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -37,7 +38,7 @@ func TestFaultsOfThisMachineUseUpNoAttempt(t *testing.T) {
 		{"connect", syscall.EPERM, false},
 	} {
 		err := &net.OpError{Op: "dial", Net: "tcp4", Err: os.NewSyscallError(c.call, c.errno)}
-		a := newAttempt(context.Background())
+		a := &attempt{Context: context.Background()}
 		outcome, text, fault := Classify(fmt.Errorf("wrapped: %w", a.connectError(err, false)))
 		if outcome != webhook.Connect || fault != c.fault || text == "" {
 			t.Errorf("%s %v: got %q, fault %v", c.call, c.errno, outcome, fault)
@@ -50,7 +51,7 @@ func TestFaultsOfThisMachineUseUpNoAttempt(t *testing.T) {
 
 // The most telling of several failures is reported.
 func TestFailuresOfSeveralAddressesAreWeighed(t *testing.T) {
-	a := newAttempt(context.Background())
+	a := &attempt{Context: context.Background()}
 	blocked, noFamily := a.blocked(nil), a.noFamily()
 	local, refused := a.connectError(syscall.EMFILE, false), a.connectError(syscall.ECONNREFUSED, false)
 	for _, c := range []struct {
@@ -72,23 +73,19 @@ func TestFailuresOfSeveralAddressesAreWeighed(t *testing.T) {
 	}
 }
 
-// A dial runs in a goroutine of net/http, where nobody recovers.
+// Addresses of a name are dialled in goroutines of their own, where nobody else
+// recovers.
 func TestPanicWhileDialingIsAFailedAttempt(t *testing.T) {
 	e, err := New(Config{AllowHTTP: true, OwnPorts: func() ([]uint16, error) { panic("boom") }, Allow: []Allow{{Prefix: netip.MustParsePrefix("127.0.0.0/8")}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	tr := e.Transport("p", "wh")
 	for _, addr := range []string{"127.0.0.1:1", "localhost:1"} { // alone, and one of several
-		a := newAttempt(t.Context())
-		_, err := tr.dial(context.WithValue(a, attemptKey{}, a), addr, false)
+		_, _, err := e.Transport("p", "wh").Send(t.Context(), &Request{URL: &url.URL{Scheme: "http", Host: addr}})
 		if outcome, _, _ := Classify(err); outcome != webhook.Panicked {
 			t.Errorf("%s: got %v", addr, err)
 		}
-	}
-	if _, err := tr.dial(context.Background(), "127.0.0.1:1", false); err == nil {
-		t.Error("dialled outside of an attempt")
 	}
 }
 
@@ -103,7 +100,7 @@ func TestCertificateTroubleIsExplainedForPublicReceiversOnly(t *testing.T) {
 		{x509.CertificateInvalidError{Reason: x509.CANotAuthorizedForThisName}, "not valid"},
 		{syscall.ECONNRESET, textTLS},
 	} {
-		a := newAttempt(t.Context())
+		a := &attempt{Context: t.Context()}
 		public := a.tlsError(&tls.CertificateVerificationError{Err: c.err}, &conn{})
 		if !strings.Contains(public.Text, c.want) || strings.Contains(public.Text, "inside") {
 			t.Errorf("%T: text %q, want %q in it", c.err, public.Text, c.want)

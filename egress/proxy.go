@@ -45,7 +45,7 @@ var errProxy = errors.New("the proxy does not serve us")
 // connectByProxy returns a tunnel to the first of addrs that the guard lets
 // through and the proxy reaches. The proxy is given addresses only, so it
 // cannot resolve a name to another one.
-func (t *Transport) connectByProxy(a *attempt, addrs []netip.Addr, port uint16) (net.Conn, error) {
+func (t *Transport) connectByProxy(a *attempt, addrs []netip.Addr, port uint16) (*conn, error) {
 	var best dialed
 	for _, addr := range addrs {
 		d := t.tunnelTo(a, netip.AddrPortFrom(addr, port))
@@ -69,17 +69,17 @@ func (t *Transport) tunnelTo(a *attempt, target netip.AddrPort) dialed {
 		return dialed{err: a.connectError(err, internal)}
 	}
 	p := t.egress.proxy
-	a.enter(PhaseProxy)
+	a.phase = PhaseProxy
 	plain, err := p.dialer.DialContext(a, "tcp", p.address)
 	if err != nil {
 		return dialed{err: a.proxyError(fmt.Errorf("%w: connect: %w", errProxy, err))}
 	}
-	a.enter(PhaseTunnel)
+	a.phase = PhaseTunnel
 	if err := p.ask(a, plain, target); err != nil {
 		_ = plain.Close() // it is of no use any more
 		return dialed{err: a.proxyError(err)}
 	}
-	return dialed{conn: &conn{Conn: plain, remote: target.Addr().String(), internal: internal}}
+	return dialed{conn: newConn(plain, target.Addr().String(), internal)}
 }
 
 // ask makes conn a tunnel to target. The error wraps errProxy if the proxy, not

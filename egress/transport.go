@@ -3,28 +3,14 @@ package egress
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/netip"
 	"sync/atomic"
 	"time"
 )
 
-const (
-	// maxResponseHeaders bounds the status line and headers of a response, in
-	// bytes, interim (1xx) responses included.
-	maxResponseHeaders = 64 << 10
-
-	// idleTimeout is below the 5 s after which Node closes idle connections.
-	idleTimeout = 4 * time.Second
-
-	// maxIdle bounds the idle connections of one Transport to all receivers.
-	maxIdle = 4096
-
-	// maxSessions bounds the TLS sessions that are kept for resumption.
-	maxSessions = 1024
-)
+// maxSessions bounds the TLS sessions that are kept for resumption.
+const maxSessions = 1024
 
 // Transport sends the attempts of webhooks that share source addresses and
 // rules. It is safe for concurrent use.
@@ -34,9 +20,7 @@ type Transport struct {
 	family4 family
 	family6 family
 	tls     *tls.Config
-
-	// kept keeps connections for reuse; fresh opens one for each request.
-	kept, fresh *http.Transport
+	pool    pool
 }
 
 // Trace is what is known of an attempt beside its response.
@@ -69,63 +53,27 @@ func newTransport(e *Egress, r *rules, source4, source6 netip.Addr) *Transport {
 	anyFamily := len(e.cfg.Sources) == 0
 	t.family4 = newFamily("tcp4", source4, anyFamily, e.guard, r)
 	t.family6 = newFamily("tcp6", source6, anyFamily, e.guard, r)
-
-	http1 := new(http.Protocols)
-	http1.SetHTTP1(true)
-	t.kept = &http.Transport{
-		Proxy: nil, // ours is part of dial: the guard comes first
-		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return t.dial(ctx, addr, false)
-		},
-		DialTLSContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return t.dial(ctx, addr, true)
-		},
-		Protocols:              http1,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxResponseHeaders,
-		MaxIdleConns:           maxIdle,
-		MaxIdleConnsPerHost:    e.cfg.MaxIdlePerHost,
-		IdleConnTimeout:        idleTimeout,
-	}
-	t.fresh = t.kept.Clone()
-	t.fresh.DisableKeepAlives = true
+	t.pool.perEndpoint = e.cfg.MaxIdlePerHost
+	t.pool.closed = e.closed.Load()
 	return t
 }
 
-// RoundTrip makes one attempt: it sends req and returns the response with its
-// body still to be read and closed. The context of req must have a deadline;
-// it covers everything up to the end of the response headers and, as long as
-// it is not cancelled, the body.
+// Send makes one attempt: it sends r and returns the response with its body
+// still to be read and closed. ctx must have a deadline; it covers everything
+// up to the end of the response headers and, as long as it is not cancelled,
+// the body.
 //
 // If a kept connection fails before the first byte of a response, the request
-// is sent once more on a fresh connection, provided req.GetBody can give the
-// body again. Nothing else is ever repeated, whatever headers req has.
+// is sent once more on a fresh connection. Nothing else is ever repeated,
+// whatever headers r has.
 //
-// The error is an *Error. RoundTrip closes req.Body. It returns soon after the
-// deadline; where no name server answers, up to a second later, spent on
-// finding that out.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, Trace, error) {
-	if err := t.egress.checkRequest(req); err != nil {
-		if req.Body != nil {
-			_ = req.Body.Close() // a reader of bytes
-		}
-		return nil, Trace{Phase: PhaseStart}, err
-	}
-	first := t.kept
-	if t.egress.closed.Load() {
-		first = t.fresh
-	}
-	a := newAttempt(req.Context())
-	resp, err := a.send(first, req)
+// The error is an *Error. Send returns soon after the deadline; where no name
+// server answers, up to a second later, spent on finding that out.
+func (t *Transport) Send(ctx context.Context, r *Request) (*http.Response, Trace, error) {
+	a := &attempt{Context: ctx}
+	resp, err := t.send(a, r)
 	if err == nil {
 		return resp, a.result(), nil
-	}
-	if again, ok := a.again(req); ok {
-		a = newAttempt(req.Context())
-		a.reconnected = true
-		if resp, err = a.send(t.fresh, again); err == nil {
-			return resp, a.result(), nil
-		}
 	}
 	failure := a.failure(err, t.egress.names)
 	trace := a.result()
@@ -133,85 +81,52 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, Trace, error) 
 	return nil, trace, failure
 }
 
+func (t *Transport) send(a *attempt, r *Request) (*http.Response, error) {
+	if err := t.egress.checkRequest(r); err != nil {
+		return nil, err
+	}
+	m, err := newMessage(r)
+	if err != nil {
+		return nil, err
+	}
+	defer m.done()
+	to := endpoint{secure: r.URL.Scheme == "https", host: r.URL.Host}
+	keep := func(c *conn) { t.pool.put(to, c) }
+
+	if c := t.pool.take(to); c != nil {
+		resp, err := a.exchange(c, m, keep)
+		if err == nil || a.answered || a.Err() != nil || isDeadline(err) {
+			return resp, err
+		}
+		a.conn, a.reconnected = nil, true
+	}
+	c, err := t.dial(a, r.URL)
+	if err != nil {
+		return nil, err
+	}
+	return a.exchange(c, m, keep)
+}
+
 // checkRequest holds what was saved under other settings to those of today.
-func (e *Egress) checkRequest(req *http.Request) error {
-	if req.URL == nil || e.checkScheme(req.URL.Scheme) != "" || req.URL.User != nil {
+func (e *Egress) checkRequest(r *Request) error {
+	if r.URL == nil || e.checkScheme(r.URL.Scheme) != "" || r.URL.User != nil {
 		return &Error{Phase: PhaseStart, cause: blockedf("URL"), Outcome: outcomeBlocked, Text: "the webhook's URL is not allowed"}
 	}
 	return nil
 }
 
-// attempt follows one request through net/http. It is the request's context as
-// well, so that a dialer, which gets a context that outlives the request, finds
-// the request's own.
+// attempt is what is known of one attempt while it is made. It is owned by the
+// goroutine of Send, but for internal.
 type attempt struct {
 	context.Context
-	trace       httptrace.ClientTrace
+
+	phase       Phase         // until there is a connection
+	lookupSince time.Duration // in the resolver's time
+	conn        *conn         // nil until there is one
+	answered    bool          // the first byte of a response has arrived
 	reconnected bool
 
-	// Owned by the caller of send.
-	conn   *conn // nil until there is one
-	reused bool
-
-	// Written by the goroutine that dials.
-	phase       atomic.Int32
-	lookupSince atomic.Int64 // in the resolver's time
-	internal    atomic.Bool  // an address was dialled that is not public
-
-	// Written by the goroutine that reads the response.
-	answered atomic.Bool
-}
-
-type attemptKey struct{}
-
-func newAttempt(ctx context.Context) *attempt {
-	a := &attempt{Context: ctx}
-	a.trace.GotConn = a.gotConn
-	a.trace.GotFirstResponseByte = a.gotFirstByte
-	return a
-}
-
-// Value implements context.Context.
-func (a *attempt) Value(key any) any {
-	if _, ok := key.(attemptKey); ok {
-		return a
-	}
-	return a.Context.Value(key)
-}
-
-// send hands req to rt without GetBody: with it, net/http itself repeats what
-// it takes for idempotent, as often as it likes.
-func (a *attempt) send(rt *http.Transport, req *http.Request) (*http.Response, error) {
-	r := req.WithContext(httptrace.WithClientTrace(a, &a.trace))
-	r.GetBody = nil
-	return rt.RoundTrip(r)
-}
-
-func (a *attempt) gotConn(info httptrace.GotConnInfo) {
-	a.conn = unwrapConn(info.Conn)
-	a.reused = info.Reused
-}
-
-func (a *attempt) gotFirstByte() { a.answered.Store(true) }
-
-// again returns the request to repeat if a failed on a dead kept connection.
-func (a *attempt) again(req *http.Request) (*http.Request, bool) {
-	if a.conn == nil || !a.reused || a.answered.Load() || a.Err() != nil {
-		return nil, false
-	}
-	if req.Body == nil || req.Body == http.NoBody {
-		return req, true
-	}
-	if req.GetBody == nil {
-		return nil, false
-	}
-	body, err := req.GetBody()
-	if err != nil {
-		return nil, false
-	}
-	r := *req
-	r.Body = body
-	return &r, true
+	internal atomic.Bool // an address was dialled that is not public
 }
 
 func (a *attempt) result() Trace {
@@ -222,16 +137,13 @@ func (a *attempt) result() Trace {
 	return trace
 }
 
-// current returns what the attempt is doing. Once it has a connection, a dial
-// that it began and no longer needs does not count.
+// current returns what the attempt is doing.
 func (a *attempt) current() Phase {
 	switch {
-	case a.answered.Load():
+	case a.answered:
 		return PhaseResponse
 	case a.conn != nil:
 		return PhaseRequest
 	}
-	return Phase(a.phase.Load())
+	return a.phase
 }
-
-func (a *attempt) enter(p Phase) { a.phase.Store(int32(p)) }

@@ -1,0 +1,193 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// maxResponseHeaders bounds the status line and headers of a response, in
+// bytes, interim (1xx) responses included.
+const maxResponseHeaders = 64 << 10
+
+// errHeadersTooLarge means that a response has more headers than are read.
+var errHeadersTooLarge = fmt.Errorf("response headers exceed %d bytes", maxResponseHeaders)
+
+// exchange is a request and its response on a connection. All of it happens in
+// the goroutine of the caller, but for a large request, which is written beside
+// reading: a receiver may answer, and refuse, what it has not read.
+type exchange struct {
+	attempt *attempt
+	conn    *conn
+	keep    func(*conn) // gets the connection if it can be used again; nil: none can
+
+	unwatch func() bool // of the attempt's context
+	reader  *bufio.Reader
+	room    int        // bytes that may still arrive; negative: any number
+	writing chan error // nil: the request was written at once, or is known to be
+	body    io.Reader  // of the response, as net/http reads it
+	bodyErr error      // what ended it
+	ended   bool
+}
+
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// posted is what http.ReadResponse must know of the request.
+var posted = &http.Request{Method: http.MethodPost}
+
+// exchange sends m over c and returns the response, whose body is still to be
+// read and must be closed. It ends when the context of a does.
+func (a *attempt) exchange(c *conn, m *message, keep func(*conn)) (*http.Response, error) {
+	x := &exchange{attempt: a, conn: c, keep: keep, room: maxResponseHeaders}
+	a.conn = c
+	x.unwatch = context.AfterFunc(a, c.interrupt)
+	x.reader = readers.Get().(*bufio.Reader)
+	x.reader.Reset((*source)(x))
+
+	writeErr := x.write(m)
+	resp, err := x.response() // a receiver that takes no more may have said why
+	if err != nil {
+		x.end(false)
+		switch {
+		case x.room == 0:
+			err = errHeadersTooLarge // whatever was made of a part of them
+		case writeErr != nil && !a.answered:
+			err = writeErr
+		}
+		return nil, err
+	}
+	x.room = -1
+	if writeErr != nil || resp.Close || resp.StatusCode == http.StatusSwitchingProtocols {
+		x.keep = nil
+	}
+	if resp.Body == http.NoBody || resp.ContentLength == 0 {
+		resp.Body = http.NoBody
+		x.end(true)
+		return resp, nil
+	}
+	x.body = resp.Body
+	resp.Body = (*responseBody)(x)
+	return resp, nil
+}
+
+// write sends the request, or begins to.
+func (x *exchange) write(m *message) error {
+	if m.rest == nil {
+		_, err := x.conn.Write(m.first)
+		return err
+	}
+	x.writing = make(chan error, 1)
+	go x.writeBeside(m)
+	return nil
+}
+
+// writeBeside ends at the latest when the connection is closed, which end sees
+// to and waits for.
+func (x *exchange) writeBeside(m *message) {
+	err := errors.New("writing panicked")
+	defer func() {
+		_ = recover() // err says so
+		x.writing <- err
+	}()
+	if _, err = x.conn.Write(m.first); err == nil {
+		_, err = x.conn.Write(m.rest)
+	}
+}
+
+// response returns the first response that is not an interim one.
+func (x *exchange) response() (*http.Response, error) {
+	for {
+		resp, err := http.ReadResponse(x.reader, posted)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode < 100 || resp.StatusCode > 199 || resp.StatusCode == http.StatusSwitchingProtocols {
+			return resp, nil
+		}
+	}
+}
+
+// end gives the connection back if the response is complete and nothing else is
+// under way, or else closes it.
+func (x *exchange) end(complete bool) {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	open := x.unwatch() // else the context has ended, and the connection with it
+	clean := complete && x.reader.Buffered() == 0 && x.wrote()
+	x.reader.Reset(nil)
+	readers.Put(x.reader)
+	switch {
+	case !open || !clean:
+		x.conn.abort()
+	case x.keep == nil:
+		x.conn.close()
+	default:
+		x.keep(x.conn)
+	}
+	if x.writing != nil {
+		<-x.writing
+	}
+}
+
+// wrote reports whether all of the request is written.
+func (x *exchange) wrote() bool {
+	if x.writing == nil {
+		return true
+	}
+	select {
+	case err := <-x.writing:
+		x.writing = nil
+		return err == nil
+	default:
+		return false
+	}
+}
+
+// source is what the connection brings, as far as there is room for it.
+type source exchange
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.room == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	if s.room > 0 {
+		p = p[:min(len(p), s.room)]
+	}
+	n, err := s.conn.Read(p)
+	if s.room > 0 {
+		s.room -= n
+	}
+	s.attempt.answered = s.attempt.answered || n > 0
+	return n, err
+}
+
+// responseBody is the body of a response. Once it has been read to its end, its
+// connection can be used again; closing it earlier closes the connection. It
+// reads nothing away: that could take for ever.
+type responseBody exchange
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	if b.bodyErr != nil {
+		return 0, b.bodyErr
+	}
+	n, err := b.body.Read(p)
+	if err != nil {
+		b.bodyErr = err
+		(*exchange)(b).end(errors.Is(err, io.EOF))
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	if b.bodyErr == nil {
+		b.bodyErr = http.ErrBodyReadAfterClose
+	}
+	(*exchange)(b).end(false)
+	return nil
+}
