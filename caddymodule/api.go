@@ -31,6 +31,7 @@ func (h *API) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", appName, err)
 	}
 	app := found.(*App)
+	listenSteadily(ctx)
 	h.setDefaults()
 	h.life.logger = ctx.Logger()
 	h.life.api, err = api.New(api.Options{

@@ -33,6 +33,7 @@ func (h *Dashboard) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", appName, err)
 	}
 	app := found.(*App)
+	listenSteadily(ctx)
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err

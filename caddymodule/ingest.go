@@ -32,6 +32,7 @@ func (h *Ingest) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("webhook_gateway: %w", err)
 	}
 	h.life.app = app.(*App)
+	listenSteadily(ctx)
 	h.setDefaults()
 	if h.AuthOff {
 		ctx.Logger().Warn("webhook_ingest takes events from anybody who can reach it (auth off)")

@@ -8,21 +8,23 @@ import (
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 func init() {
 	caddy.RegisterNetwork(steadyNetwork, listenSteady)
 }
 
-// steadyNetwork is a network to bind sites to whose clients must not notice a
-// reload, such as services that publish events:
+// steadyNetwork is TCP whose clients do not notice a reload. Plain HTTP sites with
+// a handler of the gateway listen on it by themselves; any other can be bound to
+// it:
 //
 //	bind steady/127.0.0.1
 //
-// It is TCP. With "tcp" every reload opens a second socket and closes the first,
-// which resets connections that the kernel has taken and Caddy has not; and it
-// closes connections that are idle at that moment, also those on which a request
-// is just arriving. Such requests get no answer and have to be sent again. With
+// With "tcp" every reload opens a second socket and closes the first, which
+// resets connections that the kernel has taken and Caddy has not; and it closes
+// connections that are idle at that moment, also those on which a request is
+// just arriving. Such requests get no answer and have to be sent again. With
 // "steady" the configurations before and after a reload accept from one socket,
 // and connections that the old one gives up go on to the new one.
 //
@@ -31,13 +33,30 @@ func init() {
 // listened on the address.
 const steadyNetwork = "steady"
 
+// listenSteadily moves the plain TCP addresses of the server that a handler is
+// provisioned for to the steady network. Caddy listens after all handlers are
+// provisioned. Networks that are named, like tcp4, stay as they are.
+func listenSteadily(ctx caddy.Context) {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || len(srv.TLSConnPolicies) > 0 {
+		return
+	}
+	for i, listen := range srv.Listen {
+		if addr, err := caddy.ParseNetworkAddress(listen); err == nil && addr.Network == "tcp" {
+			addr.Network = steadyNetwork
+			srv.Listen[i] = addr.String()
+		}
+	}
+}
+
 // listenSteady is a caddy.ListenerFunc.
 func listenSteady(ctx context.Context, _, host, port string, portOffset uint, config net.ListenConfig) (any, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return nil, fmt.Errorf("port %q of a %s address: %w", port, steadyNetwork, err)
 	}
-	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n+uint64(portOffset), 10)), func(address string) (net.Listener, error) {
+	n += uint64(portOffset)
+	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n, 10)), n != 0, func(address string) (net.Listener, error) {
 		config.Control = sharePort // as Caddy does, so that a reload can change the network
 		return config.Listen(ctx, "tcp", address)
 	})
@@ -78,8 +97,9 @@ type accepted struct {
 }
 
 // join returns a share of the socket that is open on an address, or of a new
-// one.
-func (p *socketPool) join(address string, listen func(address string) (net.Listener, error)) (net.Listener, error) {
+// one. An address without a port of its own is not shared: the system chooses
+// another one each time.
+func (p *socketPool) join(address string, shared bool, listen func(address string) (net.Listener, error)) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.open[address]
@@ -89,7 +109,7 @@ func (p *socketPool) join(address string, listen func(address string) (net.Liste
 			return nil, err
 		}
 		s = &socket{pool: p, address: address, ln: ln}
-		if ln.Addr().String() == address { // not if the system chose the port
+		if shared {
 			p.open[address] = s
 		}
 		go s.accept()

@@ -43,7 +43,7 @@ func newCrossing(t *testing.T, handler http.HandlerFunc) *crossing {
 
 func (c *crossing) serve(handler http.Handler) *http.Server {
 	c.t.Helper()
-	ln, err := c.pool.join(c.address, func(address string) (net.Listener, error) { return net.Listen("tcp", address) })
+	ln, err := c.pool.join(c.address, true, func(address string) (net.Listener, error) { return net.Listen("tcp", address) })
 	if err != nil {
 		c.t.Fatal(err)
 	}
