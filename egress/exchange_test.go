@@ -199,22 +199,56 @@ func TestBodyIsReadUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-func TestHostsOfOtherScriptsAreSentInASCII(t *testing.T) {
+func TestHostsOfOtherScriptsAreSentAsTheyAreLookedUp(t *testing.T) {
 	hosts := make(chan string, 1)
 	s := server(t, func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host })
-	names := newNameServer(t, func(name string, _ int) []string {
-		if name != "xn--bcher-kva.example." {
-			return nil
-		}
-		return []string{"127.0.0.1"}
-	})
-	cfg := local()
-	cfg.Resolver = names.resolver()
 	port := portOf(t, s.URL)
-	r := post(t, mustNew(t, cfg), "http://bücher.example:"+port+"/")
-	r.want(t, webhook.Success, false)
-	if got := <-hosts; got != "xn--bcher-kva.example:"+port {
-		t.Errorf("host %q", got)
+	cfg := local()
+	cfg.Resolver = newNameServer(t, func(string, int) []string { return []string{"127.0.0.1"} }).resolver()
+	e := mustNew(t, cfg)
+	for host, want := range map[string]string{
+		"bücher.example":   "xn--bcher-kva.example",
+		"BÜCHER.example":   "xn--bcher-kva.example",
+		"straße.example":   "xn--strae-oqa.example",
+		"abc。example":      "abc.example",
+		"１２７.0.0.1":        "127.0.0.1",
+		"ä.localhost":      "xn--4ca.localhost",
+		"Receiver.EXAMPLE": "Receiver.EXAMPLE",
+	} {
+		post(t, e, "http://"+host+":"+port+"/").want(t, webhook.Success, false)
+		if got := <-hosts; got != want+":"+port {
+			t.Errorf("%s: host %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestTargetIsSentAsItWasWritten(t *testing.T) {
+	targets := make(chan string, 1)
+	s := server(t, func(_ http.ResponseWriter, r *http.Request) { targets <- r.RequestURI })
+	e := mustNew(t, local())
+	for written, want := range map[string]string{
+		"":                 "/",
+		"?":                "/?",
+		"?x=1":             "/?x=1",
+		"/a%2Fb":           "/a%2Fb",
+		"/a%2Fb/ä":         "/a%2Fb/%C3%A4",
+		"/a%2fb|":          "/a%2fb%7C",
+		"/ä?q=ä&r=%2F":     "/%C3%A4?q=%C3%A4&r=%2F",
+		"/a//b/../c;d=e,f": "/a//b/../c;d=e,f",
+		"/{id}?x={y}&z=[]": "/%7Bid%7D?x=%7By%7D&z=[]",
+		"/%20?a+b=%":       "/%20?a+b=%",
+	} {
+		post(t, e, s.URL+written).want(t, webhook.Success, false)
+		if got := <-targets; got != want {
+			t.Errorf("%s: target %q, want %q", written, got, want)
+		}
+	}
+	// What was saved under other rules cannot begin a request of its own.
+	r := request(t, s.URL)
+	r.URL.RawQuery = "a HTTP/1.1\r\nX-B: 1"
+	send(t.Context(), t, e.Transport(project, hook), r).want(t, webhook.Success, false)
+	if got, want := <-targets, "/?a%20HTTP/1.1%0D%0AX-B:%201"; got != want {
+		t.Errorf("target %q, want %q", got, want)
 	}
 }
 

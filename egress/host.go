@@ -71,16 +71,23 @@ func (h host) singleLabel() bool {
 
 // toASCII maps a host to what is looked up, in lower case.
 func toASCII(text string) (string, error) {
-	lower := strings.ToLower(text)
-	for i := range len(lower) {
-		if lower[i] >= 0x80 {
-			return idna.Lookup.ToASCII(text)
-		}
+	if !isASCII(text) {
+		return idna.Lookup.ToASCII(text)
 	}
+	lower := strings.ToLower(text)
 	if strings.HasPrefix(lower, "xn--") || strings.Contains(lower, ".xn--") {
 		return idna.Lookup.ToASCII(lower)
 	}
 	return lower, nil
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // isDomain reports whether name is labels of letters, digits, hyphens and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 
 	"golang.org/x/net/http/httpguts"
@@ -68,13 +69,12 @@ func (m *message) done() {
 // and 6). What was saved has been checked, but under the rules of its time:
 // nothing that could begin a header or a request of its own gets through.
 func (r *Request) appendHead(b []byte) ([]byte, error) {
-	target := r.URL.RequestURI()
-	host, err := httpguts.PunycodeHostPort(r.URL.Host)
-	if err != nil || !isTarget(target) || !httpguts.ValidHostHeader(host) {
+	host, err := hostOf(r.URL)
+	if err != nil {
 		return nil, errUnsendable
 	}
 	b = append(b, "POST "...)
-	b = append(b, target...)
+	b = appendTarget(b, r.URL)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
 	b = append(b, "\r\nContent-Length: "...)
@@ -91,12 +91,52 @@ func (r *Request) appendHead(b []byte) ([]byte, error) {
 	return append(b, "\r\n\r\n"...), nil
 }
 
-// isTarget reports whether text can stand in a request line.
-func isTarget(text string) bool {
-	for i := range len(text) {
-		if text[i] <= ' ' || text[i] >= 0x7F {
-			return false
+// hostOf returns the host that a URL names, with its port, in the spelling that is
+// looked up and verified if it is of another script.
+func hostOf(u *url.URL) (string, error) {
+	host := u.Host
+	if !isASCII(host) {
+		ascii, err := toASCII(u.Hostname())
+		if err != nil {
+			return "", err
+		}
+		host = ascii
+		if port := u.Port(); port != "" {
+			host += ":" + port
 		}
 	}
-	return text != ""
+	if host == "" || !httpguts.ValidHostHeader(host) {
+		return "", errUnsendable
+	}
+	return host, nil
+}
+
+// appendTarget appends path and query as they were written. What may not stand in
+// a URL (RFC 3986 section 2) is escaped, so that nothing ends the target early.
+func appendTarget(b []byte, u *url.URL) []byte {
+	path := u.RawPath
+	if path == "" {
+		path = u.EscapedPath()
+	}
+	if path == "" {
+		path = "/"
+	}
+	b = appendEscaped(b, path)
+	if u.RawQuery != "" || u.ForceQuery {
+		b = append(b, '?')
+		b = appendEscaped(b, u.RawQuery)
+	}
+	return b
+}
+
+func appendEscaped(b []byte, text string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		if c := text[i]; c <= ' ' || c >= 0x7F || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			b = append(b, '%', hex[c>>4], hex[c&0xF])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return b
 }
