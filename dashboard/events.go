@@ -29,7 +29,7 @@ func (v *visit) events() error {
 type eventPage struct {
 	gateway.EventDetail
 	Pretty []byte
-	Names  map[string]string // of the webhooks
+	Names  map[string]string // of the webhooks that are still there
 }
 
 func (v *visit) event() error {
@@ -40,11 +40,9 @@ func (v *visit) event() error {
 	page := eventPage{EventDetail: e, Pretty: pretty(e.Body), Names: make(map[string]string)}
 	for _, o := range e.Webhooks {
 		w, err := v.gw.Webhook(v.ctx(), v.by, o.WebhookID)
-		if err != nil {
-			page.Names[o.WebhookID] = o.WebhookID
-			continue
+		if err == nil {
+			page.Names[o.WebhookID] = nameOf(w)
 		}
-		page.Names[o.WebhookID] = nameOf(w)
 	}
 	return v.renderAt(place{"events", e.ProjectID}, http.StatusOK, "event", "Event", page)
 }

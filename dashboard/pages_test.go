@@ -200,7 +200,9 @@ func TestAFailingReceiverCanBeUnderstoodAndRetried(t *testing.T) {
 	}
 	w.signedIn(allKey).open("/overview").wants(t, "Success, 24 h", "50.0 %", "None: the last attempt")
 	b.open("/events?project=acme").wants(t, "evt_1")
-	b.open("/event?id=evt_1&project=acme").wants(t, "What became of it", "delivered", "My Project")
+	b.open("/event?id=evt_1&project=acme").wants(t, "What became of it", "delivered", "My Project", "/webhook/"+id)
+	b.post("/webhook/"+id+"/delete", url.Values{})
+	b.open("/event?id=evt_1&project=acme").wants(t, "What became of it", "delivered", id, "no longer there")
 }
 
 func TestOverviewShowsFailingWebhooks(t *testing.T) {

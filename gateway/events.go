@@ -56,9 +56,10 @@ func (g *Gateway) Events(
 	return page.Events, page.Next, nil
 }
 
-// Event returns an event and, for a page of the webhooks that its project has
-// now, what became of it. projectID may be empty: it is only needed, on pain of
-// a Conflict, if several projects that the key is for have an event with this id.
+// Event returns an event and what became of it, for a page of the webhooks that
+// its project has now or that it has deliveries for, deleted ones too. projectID
+// may be empty: it is only needed, on pain of a Conflict, if several projects that
+// the key is for have an event with this id.
 //
 // What became of it for a webhook is its delivery's status where there is one.
 // Where there is none it is judged now, by the webhook's present subscription
@@ -151,7 +152,10 @@ type outcomes struct {
 // fill adds the outcomes of up to limit webhooks that follow after.
 func (o *outcomes) fill(ctx context.Context, after string, limit int) error {
 	for began := time.Now(); ; {
-		ids := o.g.webhookIDs(o.gen, o.by, o.event.ProjectID, after, limit+1)
+		ids, err := o.webhookIDs(ctx, after, limit+1)
+		if err != nil {
+			return err
+		}
 		for i, id := range ids {
 			if len(o.list) == limit || i > 0 && time.Since(began) > pageTime {
 				o.next = base64.RawURLEncoding.EncodeToString([]byte(after))
@@ -172,9 +176,26 @@ func (o *outcomes) fill(ctx context.Context, after string, limit int) error {
 	}
 }
 
+// webhookIDs returns up to limit ids that follow after, ascending: of the webhooks
+// that are there, and of those that were when the event came.
+func (o *outcomes) webhookIDs(ctx context.Context, after string, limit int) ([]string, error) {
+	ev := o.event
+	ids, err := o.g.store.EventWebhooks(ctx, ev.ProjectID, ev.ID, after, limit)
+	if err != nil && !errors.Is(err, queue.ErrCorrupt) { // those that are there can be told all the same
+		return nil, err
+	}
+	ids = append(ids, o.g.webhookIDs(o.gen, o.by, ev.ProjectID, after, limit)...)
+	slices.Sort(ids)
+	ids = slices.Compact(ids)
+	return ids[:min(limit, len(ids))], nil
+}
+
 // of returns what became of the event for a webhook, without a Result if there
-// is nothing to tell.
+// is nothing to tell, or nothing that the key may know.
 func (o *outcomes) of(ctx context.Context, webhookID string) (EventOutcome, error) {
+	if !o.g.seesDeliveries(o.by, webhookID) {
+		return EventOutcome{}, nil
+	}
 	d, found, err := o.delivery(ctx, webhookID)
 	switch {
 	case err != nil:
@@ -217,7 +238,7 @@ func (o *outcomes) judge(ctx context.Context, webhookID string) (EventOutcome, e
 	sub := o.gen.webhook(webhookID)
 	entry, ok := o.gen.index.Entry(webhookID)
 	if sub == nil || !ok {
-		return EventOutcome{}, nil // deleted meanwhile
+		return EventOutcome{}, nil // deleted, and its delivery gone
 	}
 	if sub.CreatedAt.After(o.event.ReceivedAt) {
 		outcome.Result = ResultCreatedLater

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -61,6 +62,52 @@ func TestAnEventSaysWhyEachWebhookDidOrDidNotGetIt(t *testing.T) {
 	}
 	if n != len(want) {
 		t.Errorf("%d webhooks, want %d", n, len(want))
+	}
+}
+
+func TestAnEventListsWhatBecameOfItForDeletedWebhooks(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusOK)
+	sub := webhook.Subscription{ID: "wh_static", ProjectID: "proj_1"}
+	mustApply(t, g, settings(t, sub))
+	var ids []string
+	for range 5 {
+		ids = append(ids, mustCreate(t, g, gateway.WebhookSpec{URL: to.URL, Events: []string{"project.*"}}).ID)
+	}
+	unconcerned := mustCreate(t, g, gateway.WebhookSpec{URL: to.URL, Events: []string{"api_key.*"}})
+	d := mustDeliver(t, g, ids[0], someEvent)
+	for _, id := range ids {
+		eventually(t, "all is delivered", func() bool { return len(mustList(t, g, id, webhook.Delivered)) == 1 })
+	}
+	for _, id := range append([]string{unconcerned.ID}, ids[1:4]...) {
+		if err := g.DeleteWebhook(t.Context(), everything, id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	var got []string
+	for page := (gateway.Page{Limit: 2}); ; {
+		detail, err := g.Event(t.Context(), keyOf("proj_1"), d.EventID, "", page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range detail.Webhooks {
+			got = append(got, o.WebhookID)
+			if o.Result != "delivered" || o.DeliveryID == "" || o.Computed {
+				t.Errorf("outcome %+v, want its delivery", o)
+			}
+			if i == 0 && o.WebhookID == ids[0] { // a page that follows stays the same
+				if err := g.DeleteWebhook(t.Context(), everything, o.WebhookID, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if page.Cursor = detail.Next; page.Cursor == "" {
+			break
+		}
+	}
+	if want := append(ids, sub.ID); !slices.Equal(got, want) {
+		t.Errorf("webhooks %v, want %v", got, want)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.uber.org/zap"
 
@@ -67,6 +68,12 @@ func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, 
 // newWebhookID returns an id that sorts by its time.
 func newWebhookID(now time.Time) string {
 	return webhookPrefix + ulid.MustNew(ulid.Timestamp(now), ulid.DefaultEntropy()).String()
+}
+
+// generatedID says whether newWebhookID made an id. Names of the configuration have
+// no capitals, ULIDs of these centuries do.
+func generatedID(webhookID string) bool {
+	return strings.ContainsFunc(webhookID, unicode.IsUpper)
 }
 
 // staticCount counts the webhooks of the configuration that a project has.

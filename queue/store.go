@@ -138,6 +138,12 @@ type Store interface {
 	// Events lists the events of a project, newest first.
 	Events(ctx context.Context, q EventQuery) (EventPage, error)
 
+	// EventWebhooks returns the webhooks that an event has deliveries for, whatever
+	// became of those since: the ids that follow after, ascending, at most limit
+	// of them. ErrNotFound if there is no such event, ErrCorrupt if its webhooks
+	// cannot be told.
+	EventWebhooks(ctx context.Context, projectID, eventID, after string, limit int) ([]string, error)
+
 	// Delivery returns a delivery and its event, or ErrNotFound.
 	Delivery(ctx context.Context, deliveryID string) (webhook.Delivery, webhook.Event, error)
 

@@ -112,6 +112,9 @@ func TestUnreadableTargetsAreNotCounted(t *testing.T) {
 	if err := badgerstore.FlipInTargets(s, id); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.EventWebhooks(background, "prj_1", "evt_000001", "", 5); !errors.Is(err, queue.ErrCorrupt) {
+		t.Errorf("its webhooks: %v, want ErrCorrupt", err)
+	}
 	mustClose(t, s)
 	s = mustOpen(t, badgerstore.Options{Dir: dir})
 	for _, c := range mustClaim(t, s, start, 2) {

@@ -123,6 +123,13 @@ func (s *FaultyStore) Events(ctx context.Context, q queue.EventQuery) (queue.Eve
 	return call(s, "Events", func() (queue.EventPage, error) { return s.Store.Events(ctx, q) })
 }
 
+// EventWebhooks implements queue.Store.
+func (s *FaultyStore) EventWebhooks(ctx context.Context, projectID, eventID, after string, limit int) ([]string, error) {
+	return call(s, "EventWebhooks", func() ([]string, error) {
+		return s.Store.EventWebhooks(ctx, projectID, eventID, after, limit)
+	})
+}
+
 // Delivery implements queue.Store.
 func (s *FaultyStore) Delivery(ctx context.Context, deliveryID string) (webhook.Delivery, webhook.Event, error) {
 	var ev webhook.Event

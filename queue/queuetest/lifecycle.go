@@ -48,6 +48,7 @@ func testClosed(b *bench) {
 			return err
 		},
 		"Retire":        func() error { _, _, err := s.Retire(background, b.now, 1); return err },
+		"EventWebhooks": func() error { _, err := s.EventWebhooks(background, "prj_1", "evt_1", "", 1); return err },
 		"EventProjects": func() error { _, err := s.EventProjects(background, "evt_1", 1); return err },
 		"PutRecord": func() error {
 			_, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1"})

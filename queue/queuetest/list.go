@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 
 var _ = conform(
 	testCase{name: "EventsNewestFirst", run: testEvents},
+	testCase{name: "WebhooksOfAnEvent", run: testEventWebhooks},
 	testCase{name: "DeliveriesNewestFirst", run: testDeliveries},
 	testCase{name: "DeliveriesByFilter", run: testDeliveryFilters},
 	testCase{name: "ForeignCursorIsRefused", run: testCursors},
@@ -49,6 +51,44 @@ func testEvents(b *bench) {
 			b.Errorf("events differ (-want +got):\n%s", diff)
 		}
 		b.crash()
+	}
+}
+
+func testEventWebhooks(b *bench) {
+	b.send("wh_c", "wh_a") // makes them known in another order than that of their ids
+	ev, other := b.event(), b.event()
+	other.ID, other.ProjectID = ev.ID, "prj_2"
+	targets := append(pending("wh_d", "wh_b", "wh_a", "wh_f"), queue.Target{WebhookID: "wh_e", Status: webhook.Skipped})
+	b.publish(queue.Publication{Event: ev, Targets: targets}, queue.Publication{Event: other, Targets: pending("wh_c")})
+	_, err := b.store.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_b", ProjectID: "prj_1"})
+	b.must(err)
+	b.must(b.store.DeleteRecord(background, queue.WebhookRecord, "wh_b"))
+	c := b.claimOnly("wh_b", 1)[0]
+	b.finish(c, queue.Result{Status: webhook.Cancelled})
+	for range 2 {
+		for _, list := range []struct {
+			project, after string
+			limit          int
+			want           []string
+		}{
+			{"prj_1", "", 9, []string{"wh_a", "wh_b", "wh_d", "wh_e", "wh_f"}},
+			{"prj_1", "", 2, []string{"wh_a", "wh_b"}},
+			{"prj_1", "wh_b", 2, []string{"wh_d", "wh_e"}},
+			{"prj_1", "wh_c", 2, []string{"wh_d", "wh_e"}},
+			{"prj_1", "wh_e", 2, []string{"wh_f"}},
+			{"prj_1", "wh_f", 2, nil},
+			{"prj_2", "", 2, []string{"wh_c"}},
+		} {
+			got, err := b.store.EventWebhooks(background, list.project, ev.ID, list.after, list.limit)
+			b.must(err)
+			if !slices.Equal(got, list.want) {
+				b.Errorf("webhooks of %s after %q: %v, want %v", list.project, list.after, got, list.want)
+			}
+		}
+		b.crash()
+	}
+	if _, err := b.store.EventWebhooks(background, "prj_3", ev.ID, "", 9); !errors.Is(err, queue.ErrNotFound) {
+		b.Errorf("of no event: %v, want ErrNotFound", err)
 	}
 }
 
