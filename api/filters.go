@@ -20,7 +20,7 @@ type filterTest struct {
 	Filter    member[string]  `json:"filter" required:"false" nullable:"true" maxLength:"4096" doc:"An expr expression. With filters, both must match."`
 	Event     member[object]  `json:"event" required:"false" nullable:"true" doc:"An event as ingest takes it. Either this or event_id."`
 	EventID   member[string]  `json:"event_id" required:"false" nullable:"true" doc:"The id of a stored event."`
-	ProjectID member[string]  `json:"project_id" required:"false" nullable:"true" doc:"The project of event_id, or of an event that names none."`
+	ProjectID member[string]  `json:"project_id" required:"false" nullable:"true" doc:"The project of event_id, or of an event that names none. It must not disagree with one that the event names."`
 }
 
 // wireVerdict is what a filter made of an event.

@@ -18,7 +18,7 @@ type FilterTest struct {
 	Filter    string
 	Envelope  []byte // an event as ingest takes it
 	EventID   string
-	ProjectID string // the project of EventID; of Envelope if it names none
+	ProjectID string // the project of EventID; of Envelope, which then names this one or none
 }
 
 // FilterVerdict is what a filter made of an event.
@@ -48,6 +48,10 @@ func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (Filter
 			return FilterVerdict{}, e
 		} else if e != nil {
 			items = append(items, e.Items...)
+		} else if webhook.ValidProjectID(t.ProjectID) && t.ProjectID != ev.ProjectID {
+			items = append(items, problem.Item{
+				Code: problem.InvalidValue, Pointer: "#/project_id", Detail: "The event names another project. Leave this out, or the project of the event.",
+			})
 		}
 	}
 	if len(items) > 0 {

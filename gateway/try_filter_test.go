@@ -31,6 +31,7 @@ func TestAFilterIsTriedOnAnEnvelopeOrAStoredEvent(t *testing.T) {
 		"a failure":             {gateway.FilterTest{Filter: "data.m > 3", Envelope: []byte(key)}, false, true},
 		"a stored event":        {gateway.FilterTest{Filter: `data.name == "My Project"`, EventID: "evt_1"}, true, false},
 		"of a project":          {gateway.FilterTest{Filter: `data.name == "Other"`, EventID: "evt_1", ProjectID: "proj_1"}, false, false},
+		"the same project":      {gateway.FilterTest{Filter: "data.n > 3", Envelope: []byte(key), ProjectID: "proj_1"}, true, false},
 		"an envelope's project": {gateway.FilterTest{Filter: `project.id == "proj_1"`, Envelope: []byte(`{"type":"api_key.created","data":{}}`), ProjectID: "proj_1"}, true, false},
 	} {
 		got, err := g.TestFilter(t.Context(), keyOf("proj_1"), c.test)
@@ -45,6 +46,7 @@ func TestAFilterIsTriedOnAnEnvelopeOrAStoredEvent(t *testing.T) {
 	for name, test := range map[string]gateway.FilterTest{
 		"an envelope of another project": {Filter: "true", Envelope: []byte(key)},
 		"an event of another project":    {Filter: "true", EventID: "evt_1"},
+		"an event of none of its own":    {Filter: "true", EventID: "evt_1", ProjectID: "proj_2"},
 		"another project":                {Filter: "true", EventID: "evt_1", ProjectID: "proj_1"},
 	} {
 		if _, err := g.TestFilter(t.Context(), keyOf("proj_2"), test); problem.From(err).Code != problem.NotFound {
@@ -64,8 +66,18 @@ func TestAllThatIsWrongWithAFilterTestIsToldAtOnce(t *testing.T) {
 			gateway.FilterTest{Filter: "nothing == 1", Envelope: []byte(`{"type":"odd.type","project_id":"p","data":{},"x":1}`)},
 			[]string{"#/filter", "#/event/x", "#/event/type"},
 		},
-		"nothing":    {gateway.FilterTest{}, []string{"#/filter", "#/event"}},
-		"both":       {gateway.FilterTest{Filter: "true", Envelope: []byte(`{}`), EventID: "evt_1"}, []string{"#/event_id"}},
+		"nothing": {gateway.FilterTest{}, []string{"#/filter", "#/event"}},
+		"both":    {gateway.FilterTest{Filter: "true", Envelope: []byte(`{}`), EventID: "evt_1"}, []string{"#/event_id"}},
+		"two projects": {
+			gateway.FilterTest{Filter: "true", Envelope: []byte(`{"type":"api_key.created","project_id":"proj_1","data":{}}`), ProjectID: "proj_2"},
+			[]string{"#/project_id"},
+		},
+		"a project beside that of a project event": {
+			gateway.FilterTest{Filter: "true", Envelope: []byte(someEvent), ProjectID: "proj_2"}, []string{"#/project_id"},
+		},
+		"an odd project beside another": {
+			gateway.FilterTest{Filter: "true", Envelope: []byte(someEvent), ProjectID: "two words"}, []string{"#/project_id"},
+		},
 		"no project": {gateway.FilterTest{Filter: "true", Envelope: []byte(`{"type":"api_key.created","data":{}}`)}, []string{"#/event/project_id"}},
 	} {
 		_, err := g.TestFilter(t.Context(), everything, c.test)
