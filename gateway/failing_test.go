@@ -18,6 +18,7 @@ import (
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
+	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -84,17 +85,18 @@ type site struct {
 	t         *testing.T
 	dir       string
 	g         *gateway.Gateway
-	store     queue.Store
+	store     *queuetest.FaultyStore
 	mu        sync.Mutex
 	announced []gateway.Announcement
 }
 
 func (s *site) open(set *gateway.Settings) {
 	s.t.Helper()
-	store, err := badgerstore.Open(badgerstore.Options{Dir: s.dir})
+	opened, err := badgerstore.Open(badgerstore.Options{Dir: s.dir})
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	store := queuetest.Faulty(opened)
 	s.store = store
 	s.g, err = gateway.Open(context.Background(), gateway.Options{
 		Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{},

@@ -40,6 +40,7 @@ type Announcement struct {
 // occurrence is an operational event before it is published.
 type occurrence struct {
 	kind      string
+	id        string // of the event; empty: any. A webhook's record has it until it is told
 	webhookID string // what it is about; it never gets the event itself
 	projectID string
 	at        time.Time
@@ -65,8 +66,9 @@ type operationalData struct {
 }
 
 // operations publishes what happens to webhooks, in a goroutine of its own, so
-// that nobody waits for it. What is not published yet when the process dies is
-// lost; after Close nothing is left.
+// that nobody waits for it. After Close nothing is left. What is not published yet
+// when the process dies is lost, but for webhook.disabled: the record of the webhook
+// says that it is owed, and it is told later, by the same id.
 type operations struct {
 	g       *Gateway
 	queue   chan occurrence
@@ -76,6 +78,7 @@ type operations struct {
 
 	failures errorBudgets // of webhook.delivery_failed, per webhook
 	withheld atomic.Int64 // events that were not published, since the last log line
+	owed     atomic.Bool  // some that a webhook's record has may have to be told again
 
 	// full holds the webhooks that have too many deliveries pending, so that
 	// each is told of once; flagged is their number.
@@ -88,13 +91,15 @@ type operations struct {
 const operationsQueue = 1024
 
 func newOperations(g *Gateway) *operations {
-	return &operations{
+	o := &operations{
 		g:        g,
 		queue:    make(chan occurrence, operationsQueue),
 		closing:  make(chan struct{}),
 		failures: errorBudgets{anHour: 100},
 		full:     make(map[string]bool),
 	}
+	o.owed.Store(true) // what a process before this one did not come to tell
+	return o
 }
 
 // start begins to publish. The caller holds Gateway.mu.
@@ -140,17 +145,19 @@ func (o *operations) add(oc occurrence) {
 	case o.queue <- oc:
 	default:
 		o.withheld.Add(1)
+		o.owed.Store(true)
 	}
 }
 
 // disabled tells of a webhook that was disabled.
-func (o *operations) disabled(sub *webhook.Subscription) {
+func (o *operations) disabled(h *held) {
+	sub := h.sub
 	url := sub.URL
 	if s := o.g.inForce(sub.ID); s != nil {
 		url = s.URL // the record of a static webhook has none
 	}
 	o.add(occurrence{
-		kind: typeWebhookDisabled, webhookID: sub.ID, projectID: sub.ProjectID,
+		kind: typeWebhookDisabled, id: h.untold, webhookID: sub.ID, projectID: sub.ProjectID,
 		data: operationalData{URL: url, Reason: sub.DisabledReason},
 	})
 }
@@ -222,10 +229,19 @@ func (o *operations) forget(webhookID string) {
 	}
 }
 
-// report logs how many events were not published. It is called now and then.
+// report logs how many events were not published, and tells again what is owed. It
+// is called at the start and then now and then.
 func (o *operations) report() {
 	if n := o.withheld.Swap(0); n > 0 {
 		o.g.log.Warn("operational events were not published, there were too many", zap.Int64("events", n))
+	}
+	if !o.owed.Swap(false) {
+		return
+	}
+	for _, h := range o.g.webhooks.all() {
+		if h.untold != "" {
+			o.disabled(h)
+		}
 	}
 }
 
@@ -244,11 +260,23 @@ func (o *operations) handle(oc occurrence) {
 	}
 	// What was disabled for all projects is no project's business.
 	if !oc.quiet && oc.projectID != webhook.AllProjects {
-		if err := o.publish(&oc, data); err != nil && !errors.Is(err, queue.ErrClosed) {
-			o.g.log.Warn("operational event could not be published",
-				zap.String("type", oc.kind), zap.String("webhook_id", oc.webhookID), zap.Error(err))
-		}
+		err = o.publish(&oc, data)
 	}
+	if err == nil || oc.id == "" {
+		o.announce(&oc, data)
+	}
+	if err == nil && oc.id != "" {
+		err = o.g.told(oc.webhookID, oc.id)
+	}
+	if err != nil && !errors.Is(err, queue.ErrClosed) {
+		o.owed.Store(true)
+		o.g.log.Warn("operational event could not be published",
+			zap.String("type", oc.kind), zap.String("webhook_id", oc.webhookID), zap.Error(err))
+	}
+}
+
+// announce passes the event on to those outside of any project.
+func (o *operations) announce(oc *occurrence, data []byte) {
 	if o.g.announce == nil {
 		return
 	}
@@ -274,12 +302,12 @@ func (o *operations) publish(oc *occurrence, data []byte) error {
 	}
 	ctx := context.Background()
 	p := publisher{g: o.g, gen: gen, now: oc.at}
-	event := webhook.Input{Type: oc.kind, ProjectID: oc.projectID, Data: canonical}.Event(oc.at, gen.settings.APIVersion)
+	event := webhook.Input{ID: oc.id, Type: oc.kind, ProjectID: oc.projectID, Data: canonical}.Event(oc.at, gen.settings.APIVersion)
 	project, err := p.remembered(ctx, oc.projectID)
 	if err != nil {
 		return fmt.Errorf("context of project: %w", err)
 	}
-	pub := queue.Publication{Event: &event, NewID: true}
+	pub := queue.Publication{Event: &event, NewID: oc.id == ""}
 	env := filter.NewEvent(&event, project, gen.names)
 	env.Limit(&o.g.filterTimes) // one project's slow filters must not keep the events of others waiting
 	about := gen.webhook(oc.webhookID)

@@ -11,6 +11,7 @@ import (
 	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -23,6 +24,60 @@ func opsSettings(t *testing.T, inbox string) *gateway.Settings {
 	)
 	set.Retry, set.DisableAfter = queue.Schedule{}, 0
 	return set
+}
+
+func TestADisablingIsToldOfOnceWhateverFailsMeanwhile(t *testing.T) {
+	in := newInbox(t)
+	for name, c := range map[string]struct {
+		then    map[string]queuetest.Fault // what fails once the webhook is disabled
+		restart bool
+	}{
+		"the process ends before it is published": {map[string]queuetest.Fault{"Publish": {Err: queue.ErrClosed}}, true},
+		"the process ends before that is noted":   {map[string]queuetest.Fault{"PutRecord": {Err: queue.ErrClosed}}, true},
+		"the store is busy for a while":           {map[string]queuetest.Fault{"Publish": {Err: queue.ErrBusy}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, s *site) {
+				set := func() *gateway.Settings {
+					return settings(t, webhook.Subscription{ID: "wh_ops", ProjectID: "proj_1", URL: in.URL, Events: []string{"webhook.*"}})
+				}
+				s.open(set())
+				w, _, err := s.g.CreateWebhook(t.Context(), everything, "proj_1", gateway.WebhookSpec{URL: deadURL, Events: []string{"*"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				disabled := false
+				s.store.Inject(func(method string) queuetest.Fault {
+					if method == "PutRecord" && !disabled { // that of the disabling itself
+						disabled = true
+						return queuetest.Fault{}
+					}
+					return c.then[method]
+				})
+				_, err = s.g.ChangeWebhook(t.Context(), everything, w.ID, "", func(spec *gateway.WebhookSpec) { spec.Status = webhook.Disabled })
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if c.restart {
+					s.close()
+					s.open(set())
+				}
+				s.store.Inject(nil)
+				time.Sleep(2 * time.Minute)
+				s.close()
+				s.open(set()) // nothing is owed any more
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				told := in.take()
+				if len(told) != 1 || told[0].Type != "webhook.disabled" || told[0].Data["webhook_id"] != w.ID {
+					t.Errorf("told %v, want one webhook.disabled", told)
+				}
+				s.close()
+			})
+		})
+	}
 }
 
 func TestFailedDeliveriesAreToldOfWithoutLoops(t *testing.T) {

@@ -25,6 +25,7 @@ type record struct {
 	UpdatedAt      time.Time     `json:"updated_at"`
 	Revision       uint64        `json:"revision,omitempty"`
 	ParkedAt       time.Time     `json:"parked_at,omitzero"`
+	Untold         string        `json:"untold,omitempty"`
 
 	URL         string                     `json:"url,omitempty"`
 	Description string                     `json:"description,omitempty"`
@@ -44,7 +45,7 @@ func recordOf(h *held) record {
 	s := h.sub
 	r := record{
 		Static: s.Static, State: s.State, DisabledReason: s.DisabledReason,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision, ParkedAt: h.parkedAt,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision, ParkedAt: h.parkedAt, Untold: h.untold,
 	}
 	if s.Static {
 		return r
@@ -62,7 +63,7 @@ func (r *record) held(rec *queue.Record) *held {
 	for i := range r.Events {
 		r.Events[i] = sharedText(r.Events[i])
 	}
-	return &held{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, sub: &webhook.Subscription{
+	return &held{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, untold: r.Untold, sub: &webhook.Subscription{
 		ID: rec.ID, ProjectID: sharedText(rec.ProjectID), Static: r.Static,
 		State: webhook.State(sharedText(string(r.State))), DisabledReason: sharedText(r.DisabledReason),
 		URL: r.URL, Description: r.Description, Events: r.Events,

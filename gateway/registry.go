@@ -27,6 +27,7 @@ type held struct {
 	parkedAt time.Time // when a static one was found missing in the configuration; zero while it is there
 	revision uint64    // counts the changes of the webhook
 	version  uint64    // of the record, which is also written to seal it anew
+	untold   string    // the id of the event that tells of its disabling, until that is published
 }
 
 // etag returns Webhook.Version for a webhook of the API.

@@ -86,7 +86,7 @@ func (g *Gateway) stateChanged(h *held) {
 	case webhook.Active:
 		g.failing.reset(h.sub.ID)
 	case webhook.Disabled:
-		g.operations.disabled(h.sub)
+		g.operations.disabled(h)
 	case webhook.Paused:
 	}
 }
@@ -95,12 +95,46 @@ func (g *Gateway) stateChanged(h *held) {
 // holds the webhook's lock.
 func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State, reason string) error {
 	sub := *h.sub
-	sub.State, sub.DisabledReason, sub.UpdatedAt = state, reason, g.now().UTC()
-	changed, err := g.save(ctx, &held{sub: &sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version})
+	sub.State, sub.DisabledReason = state, reason
+	return g.update(ctx, h, &sub)
+}
+
+// update saves a changed webhook and puts it in force. One that is enabled again
+// starts without a history of failures. The caller holds the webhook's lock.
+func (g *Gateway) update(ctx context.Context, h *held, sub *webhook.Subscription) error {
+	now := g.now().UTC()
+	sub.UpdatedAt = now
+	changed := &held{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version}
+	switch {
+	case sub.State != webhook.Disabled:
+	case h.sub.State == webhook.Disabled:
+		changed.untold = h.untold
+	default:
+		changed.untold = webhook.NewEventID(now)
+	}
+	changed, err := g.save(ctx, changed)
 	if err != nil {
 		return err
 	}
 	g.replace(changed)
+	return nil
+}
+
+// told notes that the event of this id, which tells of a webhook's disabling, is
+// published: no start needs to make up for it.
+func (g *Gateway) told(webhookID, eventID string) error {
+	defer g.locks.lock(webhookID)()
+	h := g.webhooks.get(webhookID)
+	if h == nil || h.untold != eventID {
+		return nil // it was deleted, or made active, meanwhile
+	}
+	told := *h
+	told.untold = ""
+	saved, err := g.save(context.Background(), &told)
+	if err != nil {
+		return err
+	}
+	g.webhooks.put(saved)
 	return nil
 }
 

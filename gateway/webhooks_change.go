@@ -172,19 +172,6 @@ func sameSpec(a, b WebhookSpec) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// update saves a changed webhook and puts it in force. One that is enabled
-// again starts without a history of failures. The caller holds the webhook's
-// lock.
-func (g *Gateway) update(ctx context.Context, h *held, sub *webhook.Subscription) error {
-	sub.UpdatedAt = g.now().UTC()
-	changed, err := g.save(ctx, &held{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version})
-	if err != nil {
-		return err
-	}
-	g.replace(changed)
-	return nil
-}
-
 func invalidWebhook(items []problem.Item) error {
 	return problem.New(problem.Invalid, "The webhook breaks a rule; see errors.", items...)
 }
