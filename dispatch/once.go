@@ -68,15 +68,18 @@ var (
 // that was cut short, leaves no trace but in the log. The rate limit does not
 // delay the attempt, but counts it; so does the limit of attempts in flight.
 //
-// On an error nothing is sent and the claim stays the caller's.
-func (d *Dispatcher) Once(c queue.Claimed, trigger webhook.Trigger) error {
-	if err := d.once(c, trigger); err != nil {
+// When it is over ended is called, once, with whether the outcome is recorded; Stop
+// waits for that, too.
+//
+// On an error nothing is sent, ended is not called, and the claim stays the caller's.
+func (d *Dispatcher) Once(c queue.Claimed, trigger webhook.Trigger, ended func(recorded bool)) error {
+	if err := d.once(c, trigger, ended); err != nil {
 		return fmt.Errorf("attempt delivery %s: %w", c.Claim.DeliveryID, err)
 	}
 	return nil
 }
 
-func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
+func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger, ended func(recorded bool)) error {
 	j := job{claimed: &c, trigger: trigger}
 	var state State
 	if j.receiver, state = d.resolve(c.Claim.WebhookID); j.receiver == nil || state == Unknown {
@@ -102,17 +105,18 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger) error {
 	}
 	j.lane, j.ctx = l, l.leash.ctx
 	d.running.Add(1)
-	go d.workOnce(&j)
+	go d.workOnce(&j, ended)
 	d.arrange(l, now)
 	d.staff()
 	return nil
 }
 
-func (d *Dispatcher) workOnce(j *job) {
+func (d *Dispatcher) workOnce(j *job, ended func(recorded bool)) {
 	project := j.receiver.Subscription.ProjectID // handle asks for the receiver anew
 	defer d.running.Done()
 	defer d.guard("an attempt by hand")
 	d.handle(j)
+	ended(j.made)
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,7 +36,7 @@ func (s *memStore) claimOne(id string, until time.Time) queue.Claimed {
 }
 
 func (w *world) once(id string) error {
-	return w.d.Once(w.store.claimOne(id, time.Now().Add(dispatch.OnceClaim)), webhook.Manually)
+	return w.d.Once(w.store.claimOne(id, time.Now().Add(dispatch.OnceClaim)), webhook.Manually, func(bool) {})
 }
 
 func TestOnceUsesUpNoStepAndLeavesTheNextTime(t *testing.T) {
@@ -117,20 +118,64 @@ func TestOnceRefusesAndStopWaitsForIt(t *testing.T) {
 		if err := w.once(ids[1]); !errors.Is(err, dispatch.ErrNoReceiver) {
 			t.Errorf("Once for an unknown webhook: %v, want ErrNoReceiver", err)
 		}
-		if err := w.once(ids[0]); err != nil {
+		var ended []bool
+		c := w.store.claimOne(ids[0], time.Now().Add(dispatch.OnceClaim))
+		if err := w.d.Once(c, webhook.Manually, func(recorded bool) { ended = append(ended, recorded) }); err != nil {
 			t.Errorf("Once: %v", err)
 		}
 		synctest.Wait()
 		if err := w.d.Stop(context.Background()); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
-		if d, _ := w.store.delivery(ids[0]); d.Attempts != 2 {
-			t.Errorf("%d attempts after Stop, want it to wait for the second", d.Attempts)
+		if d, _ := w.store.delivery(ids[0]); d.Attempts != 2 || !slices.Equal(ended, []bool{true}) {
+			t.Errorf("%d attempts after Stop, ended with %v, want it to wait for the second to be recorded", d.Attempts, ended)
 		}
 		if err := w.once(ids[0]); !errors.Is(err, dispatch.ErrStopped) {
 			t.Errorf("Once after Stop: %v, want ErrStopped", err)
 		}
 	})
+}
+
+func TestOnceTellsWhenItLeavesNoTrace(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"cut short by a stop": func(w *world) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = w.d.Stop(ctx) // that it was cut short
+		},
+		"not recorded": func(w *world) {
+			w.store.failWith(func(call string) error {
+				if call == "finish" {
+					return queue.ErrUnavailable
+				}
+				return nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.hooks.add("wh_1", "proj_1", after(time.Second, 200))
+				w.start()
+				defer w.stop()
+				id := w.publish("wh_1", 1)[0]
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				var ended []bool
+				c := w.store.claimOne(id, time.Now().Add(dispatch.OnceClaim))
+				if err := w.d.Once(c, webhook.Manually, func(recorded bool) { ended = append(ended, recorded) }); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				end(w)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if d, _ := w.store.delivery(id); d.Attempts != 1 || !slices.Equal(ended, []bool{false}) {
+					t.Errorf("%d attempts, ended with %v, want one and false", d.Attempts, ended)
+				}
+			})
+		})
+	}
 }
 
 func TestAReplayedDeliveryIsTriggeredByTheReplayAndAgesFromIt(t *testing.T) {

@@ -28,8 +28,8 @@
 //   - Sealing of what is kept: seal.go (one record), seal_keys.go (which key,
 //     and is it the right one), seal_again.go (another key).
 //   - Deliveries: receivers.go tells the dispatcher where they go; deliveries.go
-//     and events.go are the history, retry.go an attempt by hand, replay.go and
-//     replayer.go sending again what is over.
+//     and events.go are the history, retry.go an attempt by hand, retry_owed.go what a
+//     restart leaves of it, replay.go and replayer.go sending again what is over.
 //   - Trying things: send_test_event.go, test_sends.go (how many at a time),
 //     try_filter.go.
 //   - What follows from failures: failing.go disables webhooks, operational.go

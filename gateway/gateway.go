@@ -178,10 +178,16 @@ func (g *Gateway) Apply(ctx context.Context, s *Settings) (*Generation, error) {
 	g.generations = append(g.generations, gen)
 	g.install()
 	if !g.started {
+		owed, err := g.claimOwedRetries(ctx)
+		if err != nil {
+			g.generations = nil
+			return nil, fmt.Errorf("load retries by hand: %w", err)
+		}
 		if err := g.dispatcher.Start(); err != nil {
 			g.generations = nil
 			return nil, fmt.Errorf("start dispatcher: %w", err)
 		}
+		g.makeOwedRetries(ctx, owed)
 		g.janitor.start(g)
 		g.replays.start(g)
 		g.operations.start()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -21,7 +22,8 @@ var retryable = []webhook.Status{webhook.Pending, webhook.Failed, webhook.Delive
 // webhook's present settings, also while the webhook is paused or disabled: it
 // was asked for. The attempt uses up no step of the schedule. If it fails the
 // delivery stays as it is. Retry returns the delivery as it was before, without
-// waiting for the attempt.
+// waiting for the attempt; if the process ends before it is made and recorded, the
+// next one makes it.
 //
 // It is a Conflict if an attempt is under way, the status does not allow it,
 // the delivery is of a test event, or the webhook is gone.
@@ -50,7 +52,7 @@ func (g *Gateway) Retry(ctx context.Context, by *Key, deliveryID string) (webhoo
 	case err != nil:
 		return webhook.Delivery{}, refusal(err, noDelivery())
 	}
-	if err := g.retryClaimed(c); err != nil {
+	if err := g.retryClaimed(ctx, c); err != nil {
 		if e := g.giveBack(ctx, c); e != nil {
 			g.log.Warn("a claim could not be released", zap.String("delivery_id", deliveryID), zap.Error(e))
 		}
@@ -76,13 +78,19 @@ func mayRetry(d *webhook.Delivery) error {
 	return nil
 }
 
-// retryClaimed hands a claimed delivery to the dispatcher. On an error the claim
-// stays the caller's.
-func (g *Gateway) retryClaimed(c queue.Claimed) error {
+// retryClaimed notes that a claimed delivery is owed an attempt and hands it to the
+// dispatcher. On an error the claim stays the caller's, and nothing is owed.
+func (g *Gateway) retryClaimed(ctx context.Context, c queue.Claimed) error {
 	if err := mayRetry(&c.Delivery); err != nil { // it has changed since it was looked at
 		return err
 	}
-	err := g.dispatcher.Once(c, webhook.Manually)
+	if err := g.oweRetry(ctx, &c.Delivery); err != nil {
+		return refusal(fmt.Errorf("retry delivery %s: %w", c.Delivery.ID, err), noDelivery())
+	}
+	err := g.makeRetry(c)
+	if err != nil {
+		g.settleRetry(c.Delivery.ID)
+	}
 	switch {
 	case errors.Is(err, dispatch.ErrBusy):
 		e := problem.New(problem.TooManyRequests, "Too many attempts by hand are under way. Send the request again.")

@@ -41,6 +41,47 @@ func TestKilledGatewayLosesNothing(t *testing.T) {
 	p.check(t, arrivals(receiver))
 }
 
+// TestARetryByHandThatWasAnsweredOutlivesAKill kills the gateway while the receiver
+// has not answered the attempt yet.
+func TestARetryByHandThatWasAnsweredOutlivesAKill(t *testing.T) {
+	t.Parallel()
+	receiver := gatewaytest.NewReceiver(t)
+	receiver.Answer(http.StatusInternalServerError)
+	settings := egress() + "webhook one {\nproject *\nurl " + receiver.URL() + "\nevents *\nsecret " + testSecret + "\nretry off\ntimeout 30s\n}\n"
+	g := gatewaytest.Start(t, gatewaytest.Config{
+		Caddyfile: moved(t, gatewaytest.Caddyfile(settings), "\twebhook_ingest /events\n", "\twebhook_ingest /events\n\twebhook_api\n"),
+	})
+	token := strings.TrimSpace(webhookCommand(t, g, "", "key", "create", "manager").out)
+	publish(t, g, "evt_1")
+	delivery := receiver.Await(t, 1)[0].Header.Get("X-Tengine-Delivery")
+	awaitNothingPending(t, g)
+
+	receiver.Handle(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	if got := askAs(t, g, http.MethodPost, "/api/v1/deliveries/"+delivery+"/retry", token); got.Status != http.StatusAccepted {
+		t.Fatalf("retry: %d %s", got.Status, got.Body)
+	}
+	receiver.Await(t, 2)
+	g.Kill(t)
+	receiver.Handle(nil)
+	g.Restart(t)
+
+	again := receiver.Await(t, 3)[2]
+	if again.Header.Get("X-Tengine-Delivery") != delivery || again.Header.Get("X-Tengine-Attempt") != "2" {
+		t.Errorf("after the restart came %v, want attempt 2 of %s", again.Header, delivery)
+	}
+	for deadline := time.Now().Add(30 * time.Second); status(t, g).Deliveries["delivered"] != 1; {
+		if time.Now().After(deadline) {
+			t.Fatalf("deliveries: %v, want the one delivered", status(t, g).Deliveries)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	g.Stop(t)
+	g.Restart(t)
+	if n := len(receiver.Requests()); n != 3 {
+		t.Errorf("%d attempts after another restart, want no more than 3", n)
+	}
+}
+
 // crashSettings has one webhook for project.created and crashFanOut webhooks
 // for project.updated.
 func crashSettings(url string) string {

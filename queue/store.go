@@ -326,7 +326,8 @@ const (
 	HealthRecord  RecordKind = "health" // of a webhook's receiver, by the webhook's id
 	KeyRecord     RecordKind = "key"    // an API key
 	ReplayRecord  RecordKind = "replay"
-	SealRecord    RecordKind = "seal" // tells whether the key that seals secrets is the right one
+	RetryRecord   RecordKind = "retry" // by hand, that is owed; by the delivery's id
+	SealRecord    RecordKind = "seal"  // tells whether the key that seals secrets is the right one
 )
 
 // Record is something that the gateway keeps beside events and deliveries.
