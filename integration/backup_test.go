@@ -19,7 +19,7 @@ import (
 func TestBackupOfAGatewayAtWorkIsRestoredElsewhere(t *testing.T) {
 	t.Parallel()
 	receiver := gatewaytest.NewReceiver(t)
-	caddyfile := moved(t, gatewaytest.Caddyfile(egress()), "\twebhook_ingest /events\n", "\twebhook_ingest /events\n\twebhook_api\n")
+	caddyfile := withAPI(t, egress())
 	dir := t.TempDir()
 	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: caddyfile, Dir: dir})
 	token := strings.TrimSpace(webhookCommand(t, g, "", "key", "create", "manager").out)
@@ -234,10 +234,23 @@ func publishUntil(t *testing.T, g *gatewaytest.Gateway) publisher {
 
 type createdWebhook struct{ ID, Secret string }
 
-func createWebhook(t *testing.T, g *gatewaytest.Gateway, token, url string) createdWebhook {
+// createWebhook creates a webhook of project acme, with more members than those that
+// these tests need.
+func createWebhook(t *testing.T, g *gatewaytest.Gateway, token, url string, members ...string) createdWebhook {
 	t.Helper()
-	body := `{"url":"` + url + `","events":["project.updated"],"timeout":"30s","retry":["1s","1s","1s"]}`
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL(webhooksOfAcme), strings.NewReader(body))
+	members = append(members, `"url":"`+url+`"`, `"events":["project.updated"]`, `"timeout":"30s"`, `"retry":["1s","1s","1s"]`)
+	answer := manage(t, g, token, http.MethodPost, webhooksOfAcme, "{"+strings.Join(members, ",")+"}")
+	var created createdWebhook
+	if err := json.Unmarshal([]byte(answer.Body), &created); err != nil || answer.Status != http.StatusCreated {
+		t.Fatalf("create webhook: %d %s, %v", answer.Status, answer.Body, err)
+	}
+	return created
+}
+
+// manage sends a body to the management API.
+func manage(t *testing.T, g *gatewaytest.Gateway, token, method, path, body string) gatewaytest.Answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, g.URL(path), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,9 +260,11 @@ func createWebhook(t *testing.T, g *gatewaytest.Gateway, token, url string) crea
 	if err != nil {
 		t.Fatal(err)
 	}
-	var created createdWebhook
-	if err := json.Unmarshal([]byte(answer.Body), &created); err != nil || answer.Status != http.StatusCreated || created.Secret == "" {
-		t.Fatalf("create webhook: %d %s, %v", answer.Status, answer.Body, err)
-	}
-	return created
+	return answer
+}
+
+// withAPI is a configuration with settings and the management API.
+func withAPI(t *testing.T, settings string) string {
+	t.Helper()
+	return moved(t, gatewaytest.Caddyfile(settings), "\twebhook_ingest /events\n", "\twebhook_ingest /events\n\twebhook_api\n")
 }

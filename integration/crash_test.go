@@ -48,9 +48,7 @@ func TestARetryByHandThatWasAnsweredOutlivesAKill(t *testing.T) {
 	receiver := gatewaytest.NewReceiver(t)
 	receiver.Answer(http.StatusInternalServerError)
 	settings := egress() + "webhook one {\nproject *\nurl " + receiver.URL() + "\nevents *\nsecret " + testSecret + "\nretry off\ntimeout 30s\n}\n"
-	g := gatewaytest.Start(t, gatewaytest.Config{
-		Caddyfile: moved(t, gatewaytest.Caddyfile(settings), "\twebhook_ingest /events\n", "\twebhook_ingest /events\n\twebhook_api\n"),
-	})
+	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: withAPI(t, settings)})
 	token := strings.TrimSpace(webhookCommand(t, g, "", "key", "create", "manager").out)
 	publish(t, g, "evt_1")
 	delivery := receiver.Await(t, 1)[0].Header.Get("X-Tengine-Delivery")

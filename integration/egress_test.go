@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -83,17 +84,8 @@ func TestDeliveriesLeaveFromTheSourceAddresses(t *testing.T) {
 func TestMissingSourceAddressIsAnError(t *testing.T) {
 	t.Parallel()
 	const missing = "192.0.2.77"
-	dir := t.TempDir()
-	path := filepath.Join(dir, "Caddyfile")
-	config := "{\nadmin off\nwebhook_gateway {\nstore badger {\ndir " + filepath.Join(dir, "store") + "\n}\n" +
-		egress("source 127.0.0.1 "+missing) + "}\n}\n"
-	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), gatewaytest.Binary(t), "run", "--config", path, "--adapter", "caddyfile")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), missing) {
+	out, err := runUntilItEnds(t, t.TempDir(), egress("source 127.0.0.1 "+missing))
+	if err == nil || !strings.Contains(out, missing) {
 		t.Errorf("start: %v, want a failure that names %s:\n%s", err, missing, out)
 	}
 
@@ -102,6 +94,26 @@ func TestMissingSourceAddressIsAnError(t *testing.T) {
 		t.Errorf("reload: %v, want a refusal that names %s", err, missing)
 	}
 	publishTo(t, gateway, 0)
+}
+
+// runUntilItEnds starts a gateway that is to refuse its settings, over the store of a
+// directory, and returns what it said.
+func runUntilItEnds(t *testing.T, dir, settings string, env ...string) (out string, err error) {
+	t.Helper()
+	path := filepath.Join(dir, "Caddyfile")
+	config := "{\nadmin off\nwebhook_gateway {\nstore badger {\ndir " + filepath.Join(dir, "store") + "\n}\n" + settings + "\n}\n}\n"
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, gatewaytest.Binary(t), "run", "--config", path, "--adapter", "caddyfile")
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
+	text, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatalf("it did not end:\n%s", text)
+	}
+	return string(text), err
 }
 
 // TestForwardProxyGetsTheCheckedAddress has a proxy that refuses once.
