@@ -12,9 +12,14 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 )
 
-// cookieName names the session's cookie. The prefixes __Host- and __Secure-
-// would keep it from working over plain http to loopback and below a path.
-const cookieName = "webhook_session"
+// cookieName names the session's cookie. hostPrefix goes before it where browsers
+// let it: they then take the cookie from this host alone, so that no other site below
+// the same domain can plant a session. It would keep the cookie from working over
+// plain http to loopback and below a path.
+const (
+	cookieName = "webhook_session"
+	hostPrefix = "__Host-"
+)
 
 // errSignIn says that there is no session.
 var errSignIn = errors.New("not signed in")
@@ -39,7 +44,7 @@ func (v *visit) identify() error {
 		v.by = by
 		return gateway.RequireScope(by, gateway.ScopeRead)
 	}
-	s, err := v.gw.Session(v.ctx(), sessionToken(v.r))
+	s, err := v.gw.Session(v.ctx(), v.sessionToken())
 	if problem.From(err).Code == problem.Unauthorized && err != nil {
 		return errSignIn
 	}
@@ -50,8 +55,8 @@ func (v *visit) identify() error {
 	return nil
 }
 
-func sessionToken(r *http.Request) string {
-	c, err := r.Cookie(cookieName)
+func (v *visit) sessionToken() string {
+	c, err := v.r.Cookie(v.cookieName())
 	if err != nil {
 		return ""
 	}
@@ -87,11 +92,11 @@ func isFragment(r *http.Request) bool { return r.Header.Get("HX-Request") == "tr
 // of another site.
 func (v *visit) setCookie(token string, embed bool, maxAge int) {
 	c := &http.Cookie{
-		Name: cookieName, Value: token,
+		Name: v.cookieName(), Value: token,
 		Path:     v.cookiePath(),
 		MaxAge:   maxAge,
 		HttpOnly: true,
-		Secure:   v.d.o.Secure(v.r) || !isLoopback(v.r.Host),
+		Secure:   v.secure(),
 		SameSite: http.SameSiteLaxMode,
 	}
 	if embed { // browsers take this only with Secure, and count loopback as such
@@ -99,6 +104,16 @@ func (v *visit) setCookie(token string, embed bool, maxAge int) {
 	}
 	http.SetCookie(v.w, c)
 }
+
+func (v *visit) cookieName() string {
+	if v.cookiePath() == "/" && v.secure() {
+		return hostPrefix + cookieName
+	}
+	return cookieName
+}
+
+// secure says whether the browser is to keep the session to https.
+func (v *visit) secure() bool { return v.d.o.Secure(v.r) || !isLoopback(v.r.Host) }
 
 func (v *visit) cookiePath() string {
 	if v.d.o.Mount == "" {
@@ -131,7 +146,7 @@ func (v *visit) showLogin() error {
 	if v.d.o.Identity != nil {
 		return v.redirect("/")
 	}
-	if _, err := v.gw.Session(v.ctx(), sessionToken(v.r)); err == nil {
+	if _, err := v.gw.Session(v.ctx(), v.sessionToken()); err == nil {
 		return v.redirect(safeNext(v.form("next")))
 	}
 	return v.render(http.StatusOK, "login", "Sign in", v.newLoginPage(""))
@@ -153,7 +168,7 @@ func (v *visit) login() error {
 	if err != nil {
 		return v.refuseLogin(err)
 	}
-	v.gw.SignOut(sessionToken(v.r)) // of the session before this one
+	v.gw.SignOut(v.sessionToken()) // of the session before this one
 	v.setCookie(token, false, int(gateway.SessionLife.Seconds()))
 	return v.redirect(safeNext(v.r.PostForm.Get("next")))
 }
@@ -184,7 +199,7 @@ func (v *visit) refuseLogin(err error) error {
 }
 
 func (v *visit) logout() error {
-	v.gw.SignOut(sessionToken(v.r))
+	v.gw.SignOut(v.sessionToken())
 	v.setCookie("", v.link && len(v.d.o.FrameAncestors) > 0, -1)
 	return v.redirect("/login")
 }
@@ -216,7 +231,7 @@ func (v *visit) openLink() error {
 }
 
 func (v *visit) signedInByKey() bool {
-	s, err := v.gw.Session(v.ctx(), sessionToken(v.r))
+	s, err := v.gw.Session(v.ctx(), v.sessionToken())
 	return err == nil && !s.FromLink
 }
 
@@ -225,7 +240,7 @@ func (v *visit) useLink() error {
 	if err != nil {
 		return err
 	}
-	v.gw.SignOut(sessionToken(v.r))
+	v.gw.SignOut(v.sessionToken())
 	v.setCookie(token, len(v.d.o.FrameAncestors) > 0, int(gateway.LinkLife.Seconds()))
 	return v.redirect("/list?project=" + url.QueryEscape(project))
 }

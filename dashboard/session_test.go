@@ -88,6 +88,40 @@ func TestSignInGivesACookieOfTheSite(t *testing.T) {
 	}
 }
 
+func TestASessionOfAWholeHostIsTakenFromNoOther(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.options.Mount = "" })
+	client := w.browser().client
+	client.Jar = nil
+	ask := func(method, path, body, host, cookie string) *http.Response {
+		t.Helper()
+		req, _ := http.NewRequestWithContext(t.Context(), method, w.site.URL+path, strings.NewReader(body))
+		req.Host = host
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Cookie", cookie)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res
+	}
+	for host, prefix := range map[string]string{"hooks.example.com": "__Host-", "127.0.0.1:8080": ""} {
+		set, attributes, _ := strings.Cut(ask("POST", "/login", "key="+acmeKey, host, "").Header.Get("Set-Cookie"), "; ")
+		name, token, _ := strings.Cut(set, "=")
+		if name != prefix+"webhook_session" || strings.Contains(attributes, "Secure") != (prefix != "") || !strings.HasPrefix(attributes, "Path=/;") {
+			t.Errorf("%s: cookie %s with %s", host, name, attributes)
+		}
+		if res := ask("GET", "/list?project=acme", "", host, name+"="+token); res.StatusCode != 200 {
+			t.Errorf("%s: with the cookie %d, want 200", host, res.StatusCode)
+		}
+		if planted := "webhook_session=" + token; prefix != "" {
+			if res := ask("GET", "/list?project=acme", "", host, planted); res.StatusCode != 303 {
+				t.Errorf("%s: with a cookie that another site could have set %d, want 303", host, res.StatusCode)
+			}
+		}
+	}
+}
+
 func TestSignInRefuses(t *testing.T) {
 	w := newWorld(t, nil)
 	tests := []struct {
