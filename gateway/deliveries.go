@@ -60,7 +60,11 @@ func (g *Gateway) Deliveries(
 		if err != nil {
 			return nil, "", refusal(err, noWebhook())
 		}
-		list = append(list, page.Deliveries...)
+		for _, d := range page.Deliveries {
+			if by.Allows(d.ProjectID) { // else the configuration gave the webhook another project since
+				list = append(list, d)
+			}
+		}
 		q.Cursor, q.Limit = page.Next, p.Limit-len(list)
 		if page.Next == "" || q.Limit == 0 || time.Since(began) > pageTime {
 			return list, page.Next, nil

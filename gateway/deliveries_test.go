@@ -8,6 +8,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -82,6 +83,83 @@ func TestHistoryOfAnotherProjectIsNotThere(t *testing.T) {
 	if err != nil || len(detail.Webhooks) != 1 || detail.Webhooks[0].WebhookID != "wh_a" {
 		t.Errorf("the event for a key of its project: %+v, %v", detail.Webhooks, err)
 	}
+}
+
+func TestHistoryOfAWebhookThatTheConfigurationGaveAnotherProject(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	with := func(project string) *gateway.Settings {
+		return settings(t, webhook.Subscription{ID: "wh_a", ProjectID: project})
+	}
+	mustApply(t, g, with(webhook.AllProjects))
+	inOne := mustDeliver(t, g, "wh_a", someEvent)
+	inTwo := mustDeliver(t, g, "wh_a", `{"type":"project.created","data":{"id":"proj_2"}}`)
+	listed := func(key *gateway.Key) (ids []string, err error) {
+		list, _, err := g.Deliveries(t.Context(), key, "wh_a", gateway.DeliveryFilter{}, wholePage)
+		for _, d := range list {
+			ids = append(ids, d.ID)
+		}
+		return ids, err
+	}
+
+	mustApply(t, g, with("proj_1"))
+	if ids, err := listed(keyOf("proj_1")); err != nil || !slices.Equal(ids, []string{inOne.ID}) {
+		t.Errorf("of its present project: %v, %v, want %s and not %s", ids, err, inOne.ID, inTwo.ID)
+	}
+	mustApply(t, g, with("proj_2"))
+	for _, project := range []string{"proj_1", "proj_3"} {
+		_, err := listed(keyOf(project))
+		wantProblem(t, err, problem.NotFound)
+	}
+	_, err := g.Delivery(t.Context(), keyOf("proj_1"), inOne.ID)
+	wantProblem(t, err, problem.NotFound)
+	_, err = g.SendTest(t.Context(), keyOf("proj_1"), "wh_a", gateway.TestRequest{})
+	wantProblem(t, err, problem.NotFound)
+}
+
+func TestAWebhookLeavesTheConfigurationWithTheProjectItHadLast(t *testing.T) {
+	g, store := mustOpen(t, t.TempDir(), nil)
+	with := func(subs ...webhook.Subscription) *gateway.Settings {
+		s := settings(t, subs...)
+		s.Retention = 20 * time.Second // so that the janitor comes every other second
+		return s
+	}
+	mustApply(t, g, with(webhook.Subscription{ID: "wh_a", ProjectID: "proj_1"}))
+	mustApply(t, g, with(webhook.Subscription{ID: "wh_a"}))
+	eventually(t, "the record says so", func() bool {
+		rec, err := store.Record(t.Context(), queue.WebhookRecord, "wh_a")
+		return err == nil && rec.ProjectID == webhook.AllProjects
+	})
+	mustApply(t, g, with())
+	eventually(t, "it is no webhook of its former project", func() bool { // the memory follows the record
+		_, _, err := g.Deliveries(t.Context(), keyOf("proj_1"), "wh_a", gateway.DeliveryFilter{}, wholePage)
+		return err != nil && problem.From(err).Code == problem.NotFound
+	})
+	mustList(t, g, "wh_a", "") // by a key of all projects
+}
+
+func TestDeliveriesOfAStaticWebhookThatIsForgottenAreForKeysOfAllProjects(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir()}
+	s.open(settings(t, webhook.Subscription{ID: "wh_all"}))
+	d := mustDeliver(t, s.g, "wh_all", someEvent)
+	s.close()
+	s.open(settings(t))
+	if err := s.store.DeleteRecord(t.Context(), queue.WebhookRecord, "wh_all"); err != nil { // as after the retention
+		t.Fatal(err)
+	}
+	s.close()
+	s.open(settings(t))
+	_, err := s.g.Delivery(t.Context(), keyOf("proj_1"), d.ID)
+	wantProblem(t, err, problem.NotFound)
+	for key, want := range map[*gateway.Key]int{keyOf("proj_1"): 0, everything: 1} {
+		detail, err := s.g.Event(t.Context(), key, d.EventID, "", wholePage)
+		if err != nil || len(detail.Webhooks) != want {
+			t.Errorf("the event for %s: %+v, %v, want %d webhooks", key.Name, detail.Webhooks, err, want)
+		}
+	}
+	if _, err := s.g.Delivery(t.Context(), everything, d.ID); err != nil {
+		t.Error(err)
+	}
+	s.close()
 }
 
 func TestHistoryAsksForTheScope(t *testing.T) {

@@ -152,12 +152,12 @@ func (o *operations) add(oc occurrence) {
 // disabled tells of a webhook that was disabled.
 func (o *operations) disabled(h *held) {
 	sub := h.sub
-	url := sub.URL
-	if s := o.g.inForce(sub.ID); s != nil {
-		url = s.URL // the record of a static webhook has none
+	url, project := sub.URL, sub.ProjectID
+	if s := o.g.inForce(sub.ID); s != nil { // the record of a static webhook has no URL, and maybe a project of before
+		url, project = s.URL, s.ProjectID
 	}
 	o.add(occurrence{
-		kind: typeWebhookDisabled, id: h.untold, webhookID: sub.ID, projectID: sub.ProjectID,
+		kind: typeWebhookDisabled, id: h.untold, webhookID: sub.ID, projectID: project,
 		data: operationalData{URL: url, Reason: sub.DisabledReason},
 	})
 }

@@ -15,8 +15,8 @@ import (
 // wait for its return. After the retention it is forgotten and they end as
 // cancelled (contract section 3).
 
-// tidyParked notes which static webhooks have left the configuration or come
-// back, and forgets those that left before the cutoff.
+// tidyParked notes which static webhooks have left the configuration, come back or
+// have another project there, and forgets those that left before the cutoff.
 func (g *Gateway) tidyParked(ctx context.Context, cutoff time.Time) {
 	for _, h := range g.webhooks.static() {
 		if ctx.Err() != nil {
@@ -40,7 +40,7 @@ func (g *Gateway) park(ctx context.Context, webhookID string, cutoff time.Time) 
 	now := g.now().UTC()
 	switch present := g.configured(webhookID); {
 	case present && h.parkedAt.IsZero():
-		return nil
+		return g.followProject(ctx, h)
 	case present:
 		return g.setParked(ctx, h, time.Time{})
 	case h.parkedAt.IsZero(), now.Before(h.parkedAt): // or the clock was wrong
@@ -67,6 +67,24 @@ func (g *Gateway) setParked(ctx context.Context, h *held, at time.Time) error {
 	parked := *h
 	parked.parkedAt = at
 	saved, err := g.save(ctx, &parked)
+	if err != nil {
+		return err
+	}
+	g.webhooks.put(saved)
+	return nil
+}
+
+// followProject keeps the project that the configuration gives a webhook, for the
+// time when it has left.
+func (g *Gateway) followProject(ctx context.Context, h *held) error {
+	now := g.inForce(h.sub.ID)
+	if now == nil || now.ProjectID == h.sub.ProjectID {
+		return nil
+	}
+	moved, sub := *h, *h.sub
+	sub.ProjectID = now.ProjectID
+	moved.sub = &sub
+	saved, err := g.save(ctx, &moved)
 	if err != nil {
 		return err
 	}

@@ -160,17 +160,18 @@ func (gen *Generation) visible(by *Key, webhookID string) (*webhook.Subscription
 }
 
 // visible returns a webhook that a key may see, also a static one that left the
-// configuration, of which only project and state are known.
+// configuration, of which only project and state are known. While it is in the
+// configuration, what that says counts: it may have given it another project.
 func (g *Gateway) visible(by *Key, webhookID string) (*webhook.Subscription, error) {
 	gen, err := g.generation()
 	if err != nil {
 		return nil, err
 	}
-	sub, err := gen.visible(by, webhookID)
-	if h := g.webhooks.get(webhookID); err != nil && h != nil && sees(by, h.sub) {
+	h := g.webhooks.get(webhookID)
+	if gen.webhook(webhookID) == nil && h != nil && sees(by, h.sub) {
 		return h.sub, nil
 	}
-	return sub, err
+	return gen.visible(by, webhookID)
 }
 
 func noWebhook() *problem.Error {
