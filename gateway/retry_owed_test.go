@@ -35,9 +35,7 @@ func TestARetryByHandOutlivesTheProcess(t *testing.T) {
 
 			hold := make(chan struct{})
 			to.hold.Store(&hold)
-			if _, err := s.g.Retry(t.Context(), keyOf("proj_1"), before.ID); err != nil {
-				t.Fatal(err)
-			}
+			mustRetry(t, s.g, keyOf("proj_1"), before.ID)
 			eventually(t, "the attempt", func() bool { return len(to.requests()) == 2 })
 			if len(c.lost) > 0 {
 				var over atomic.Bool

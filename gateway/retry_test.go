@@ -20,14 +20,29 @@ func mustGet(t *testing.T, g *gateway.Gateway, id string) gateway.DeliveryDetail
 	return d
 }
 
+// mustRetry retries a delivery, and waits for the end of the attempt before if that
+// can be seen already while its claim is about to end.
+func mustRetry(t *testing.T, g *gateway.Gateway, by *gateway.Key, id string) (d webhook.Delivery) {
+	t.Helper()
+	eventually(t, "a retry is taken", func() bool {
+		var err error
+		d, err = g.Retry(t.Context(), by, id)
+		if err != nil {
+			wantProblem(t, err, problem.Conflict)
+		}
+		return err == nil
+	})
+	return d
+}
+
 func TestARetryThatFailsChangesNothingButTheLog(t *testing.T) {
 	g, _ := mustOpen(t, t.TempDir(), nil)
 	to := newReceiver(t, http.StatusInternalServerError)
 	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", URL: to.URL, ProjectID: "proj_1", Retry: []time.Duration{time.Hour}}))
 	before := mustDeliver(t, g, "wh_a", someEvent)
-	got, err := g.Retry(t.Context(), keyOf("proj_1"), before.ID)
-	if err != nil || got.ID != before.ID || got.Attempts != 1 || got.LastAttempt == nil {
-		t.Fatalf("got %+v, %v", got, err)
+	got := mustRetry(t, g, keyOf("proj_1"), before.ID)
+	if got.ID != before.ID || got.Attempts != 1 || got.LastAttempt == nil {
+		t.Fatalf("got %+v", got)
 	}
 	eventually(t, "the retry", func() bool { return mustGet(t, g, before.ID).Attempts == 2 })
 	after := mustGet(t, g, before.ID)
@@ -42,13 +57,9 @@ func TestARetryThatFailsChangesNothingButTheLog(t *testing.T) {
 	}
 
 	to.status.Store(http.StatusOK)
-	if _, err := g.Retry(t.Context(), everything, before.ID); err != nil {
-		t.Fatal(err)
-	}
+	mustRetry(t, g, everything, before.ID)
 	eventually(t, "the delivery", func() bool { return mustGet(t, g, before.ID).Status == webhook.Delivered })
-	if _, err := g.Retry(t.Context(), everything, before.ID); err != nil { // what was delivered can be sent again
-		t.Error(err)
-	}
+	mustRetry(t, g, everything, before.ID) // what was delivered can be sent again
 	eventually(t, "the repetition", func() bool { return mustGet(t, g, before.ID).Attempts == 4 })
 }
 
@@ -89,11 +100,13 @@ func TestWhatCanBeRetried(t *testing.T) {
 	set := func(s webhook.Status) {
 		t.Helper()
 		now := time.Now()
-		c, err := store.ClaimOne(t.Context(), d.ID, "test", now, now.Add(time.Minute))
-		if err == nil {
-			err = store.Finish(t.Context(), c.Claim, queue.Result{Status: s, At: now})
-		}
-		if err != nil {
+		var c queue.Claimed
+		eventually(t, "the claim of the attempt before ends", func() bool {
+			var err error
+			c, err = store.ClaimOne(t.Context(), d.ID, "test", now, now.Add(time.Minute))
+			return err == nil
+		})
+		if err := store.Finish(t.Context(), c.Claim, queue.Result{Status: s, At: now}); err != nil {
 			t.Fatal(err)
 		}
 	}
