@@ -109,3 +109,43 @@ func TestABusyWebhookLeavesTurnsToTheOthersOfItsProject(t *testing.T) {
 		w.wantStatus(id, webhook.Delivered, "")
 	})
 }
+
+// TestALaneDoesNotLoseItsTurnWhileItsProjectIsFoundOut lets a webhook take all
+// workers again while one of them finds out where another one belongs, which has
+// waited for longer.
+func TestALaneDoesNotLoseItsTurnWhileItsProjectIsFoundOut(t *testing.T) {
+	for name, project := range map[string]string{"of the same project": "proj_1", "of another project": "proj_2"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(o *dispatch.Options) {
+					o.Workers = 4
+					o.Receivers = slowToFind{o.Receivers, "wh_quiet", time.Millisecond}
+				})
+				w.hooks.add("wh_busy", "proj_1", after(100*time.Millisecond, 200))
+				w.publish("wh_busy", 1000)
+				w.start()
+				defer w.stop()
+				time.Sleep(1050 * time.Millisecond)
+				w.hooks.add("wh_quiet", project, after(100*time.Millisecond, 200))
+				id := w.publish("wh_quiet", 1)[0]
+				time.Sleep(175 * time.Millisecond) // 50 to the next free worker, 100 for its attempt
+				synctest.Wait()
+				w.wantStatus(id, webhook.Delivered, "")
+			})
+		})
+	}
+}
+
+// slowToFind is Receivers that take some time to find one webhook.
+type slowToFind struct {
+	dispatch.Receivers
+	id   string
+	time time.Duration
+}
+
+func (s slowToFind) Receiver(webhookID string) (*dispatch.Receiver, dispatch.State) {
+	if webhookID == s.id {
+		time.Sleep(s.time)
+	}
+	return s.Receivers.Receiver(webhookID)
+}

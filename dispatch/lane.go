@@ -20,6 +20,7 @@ type lane struct {
 	leash leash // of the attempts in flight
 
 	place  place
+	since  uint64    // when it began to wait for its turn, in ticks of the ring
 	index  int       // in the alarm, while sleeping
 	wakeAt time.Time // when the alarm rings, while sleeping
 

@@ -6,29 +6,47 @@ package dispatch
 // first: their turn shows where they belong.
 type ring struct {
 	strangers fifo[*lane]
-	projects  fifo[*project] // those with waiting lanes
+	projects  fifo[*project] // those with waiting lanes, by since
 	waiting   int            // lanes, of all kinds
+	ticks     uint64         // counts pushes and pops, to tell what came first
 }
 
 // project is the lanes of one project.
 type project struct {
 	id      string
-	members int // lanes that belong to it, waiting or not
-	waiting fifo[*lane]
+	members int         // lanes that belong to it, waiting or not
+	waiting fifo[*lane] // by since
+	since   uint64      // when it began to wait for its turn, or last had one
 }
 
 // push puts l behind the other lanes of its project.
 func (r *ring) push(l *lane) {
 	r.waiting++
+	r.ticks++
+	l.since = r.ticks
 	p := l.project
 	if p == nil {
 		r.strangers.push(l)
 		return
 	}
 	if p.waiting.len() == 0 {
+		p.since = r.ticks
 		r.projects.push(p)
 	}
 	p.waiting.push(l)
+}
+
+// settle puts l, whose turn has shown where it belongs, where it would stand
+// had that been known when it was pushed: while it was found out, others may
+// have had their turns and be waiting again.
+func (r *ring) settle(l *lane) {
+	r.waiting++
+	p := l.project
+	if p.waiting.len() == 0 {
+		p.since = max(p.since, l.since)
+		r.projects.insert(p, func(q *project) bool { return q.since > p.since })
+	}
+	p.waiting.insert(l, func(m *lane) bool { return m.since > l.since })
 }
 
 // pop returns the lane whose turn it is, or nil when none waits.
@@ -37,11 +55,13 @@ func (r *ring) pop() *lane {
 		return nil
 	}
 	r.waiting--
+	r.ticks++
 	if r.strangers.len() > 0 {
 		return r.strangers.pop()
 	}
 	p := r.projects.pop()
 	l := p.waiting.pop()
+	p.since = r.ticks
 	if p.waiting.len() > 0 {
 		r.projects.push(p)
 	}
@@ -63,6 +83,15 @@ func (q *fifo[T]) push(v T) {
 	}
 	q.buf[(q.head+q.n)&(len(q.buf)-1)] = v
 	q.n++
+}
+
+// insert puts v in front of those at the end that come after it.
+func (q *fifo[T]) insert(v T, after func(T) bool) {
+	q.push(v)
+	mask := len(q.buf) - 1
+	for i := q.head + q.n - 1; i > q.head && after(q.buf[(i-1)&mask]); i-- {
+		q.buf[i&mask], q.buf[(i-1)&mask] = q.buf[(i-1)&mask], q.buf[i&mask]
+	}
 }
 
 // pop must not be called on an empty queue.

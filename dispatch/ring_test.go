@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,7 +12,7 @@ import (
 
 // TestRingGivesEveryWaitingLaneItsTurn compares the ring with what it promises:
 // strangers first, else a project that waited longest, and in it the lane that
-// waited longest.
+// waited longest, whether or not it waited as a stranger.
 func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		projects := make([]*project, 4)
@@ -18,47 +20,65 @@ func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 			projects[i] = &project{id: fmt.Sprint(i)}
 		}
 		var r ring
-		var strangers []*lane
-		var order []*project
-		queues := map[*project][]*lane{}
-		waiting := 0
+		var strangers, known, found []*lane // found: strangers whose turn is under way
+		now := 0
+		since := map[*lane]int{}     // when it was pushed
+		turned := map[*project]int{} // when it last had a turn, or began to wait for one
+		waits := func(p *project) bool {
+			return slices.ContainsFunc(known, func(l *lane) bool { return l.project == p })
+		}
+		pop := func(t *rapid.T) {
+			var want *lane
+			now++
+			switch {
+			case len(strangers) > 0:
+				want = strangers[0]
+				strangers, found = strangers[1:], append(found, want)
+			case len(known) > 0:
+				want = slices.MinFunc(known, func(a, b *lane) int {
+					return cmp.Or(turned[a.project]-turned[b.project], since[a]-since[b])
+				})
+				known = slices.DeleteFunc(known, func(l *lane) bool { return l == want })
+				turned[want.project] = now
+			}
+			if got := r.pop(); got != want {
+				t.Fatalf("pop gave %p, want %p", got, want)
+			}
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"push": func(t *rapid.T) {
 				l := &lane{}
+				now++
+				since[l] = now
 				if i := rapid.IntRange(-1, len(projects)-1).Draw(t, "project"); i >= 0 {
 					l.project = projects[i]
-					if len(queues[l.project]) == 0 {
-						order = append(order, l.project)
+					if !waits(l.project) {
+						turned[l.project] = now
 					}
-					queues[l.project] = append(queues[l.project], l)
+					known = append(known, l)
 				} else {
 					strangers = append(strangers, l)
 				}
-				waiting++
 				r.push(l)
 			},
-			"pop": func(t *rapid.T) {
-				var want *lane
-				switch {
-				case len(strangers) > 0:
-					want, strangers = strangers[0], strangers[1:]
-					waiting--
-				case len(order) > 0:
-					p := order[0]
-					order = order[1:]
-					want, queues[p] = queues[p][0], queues[p][1:]
-					if len(queues[p]) > 0 {
-						order = append(order, p)
-					}
-					waiting--
+			"pop": pop,
+			"settle": func(t *rapid.T) {
+				if len(found) == 0 {
+					t.Skip("none is found out")
 				}
-				if got := r.pop(); got != want {
-					t.Fatalf("pop gave %p, want %p", got, want)
+				i := rapid.IntRange(0, len(found)-1).Draw(t, "lane")
+				l := found[i]
+				found = slices.Delete(found, i, i+1)
+				l.project = rapid.SampledFrom(projects).Draw(t, "project")
+				if !waits(l.project) {
+					turned[l.project] = max(turned[l.project], since[l])
 				}
+				known = append(known, l)
+				r.settle(l)
 			},
 			"": func(t *rapid.T) {
-				if r.waiting != waiting {
-					t.Fatalf("%d lanes wait, want %d", r.waiting, waiting)
+				if n := len(strangers) + len(known); r.waiting != n {
+					t.Fatalf("%d lanes wait, want %d", r.waiting, n)
 				}
 			},
 		})

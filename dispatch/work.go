@@ -181,7 +181,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 
 	if d.rehome(l, j.receiver) && d.ring.waiting > 0 {
 		l.place = waiting
-		d.ring.push(l)
+		d.ring.settle(l)
 		return turn{}, false
 	}
 	if at, ok := l.next(now); !ok || at.After(now) {
