@@ -183,7 +183,7 @@ func TestFlippedBitInLogIsReported(t *testing.T) {
 	live := badgerstore.Options{Dir: t.TempDir()}
 	s := mustOpen(t, live)
 	mustPublish(t, s, 0, 200)
-	if err := badgerstore.SaveHighWater(s); err != nil {
+	if err := badgerstore.AwaitHighWater(s); err != nil {
 		t.Fatal(err)
 	}
 	found := t.TempDir()

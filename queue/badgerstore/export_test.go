@@ -16,13 +16,22 @@ import (
 // BreakDatabase makes the next commit fail.
 func BreakDatabase(s *Store) error { return s.db.Close() }
 
-// SaveHighWater does now what is done every second.
-func SaveHighWater(s *Store) error { return s.saveHighWater() }
+// AwaitHighWater waits until the high-water mark has all that is committed.
+func AwaitHighWater(s *Store) error {
+	for seq := s.committed.Load().seq; ; time.Sleep(10 * time.Millisecond) {
+		if high, err := readHighWater(s.opts.Dir); err != nil || high.Pack >= seq {
+			return err
+		}
+	}
+}
 
-// PutOffOld takes the look at the journal that is taken every minute.
+// PutOffOld takes two looks at the journal, as they are taken every minute.
 func PutOffOld(s *Store) {
-	s.keeper.rounds = putOffRounds
-	s.putOffOld()
+	var k keeper // the store's own is at work
+	for range 2 {
+		k.rounds = putOffRounds
+		k.putOffOld(s)
+	}
 }
 
 // Live counts the live events.

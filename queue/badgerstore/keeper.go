@@ -75,7 +75,7 @@ func (s *Store) keepOnce() {
 	if err := s.saveHighWater(); err != nil {
 		s.log.Warn("cannot keep the high-water mark", zap.Error(err))
 	}
-	s.putOffOld()
+	s.keeper.putOffOld(s)
 	s.scrubIfDue()
 	k := &s.keeper
 	if seq := s.committed.Load().seq; seq != k.seen {
@@ -90,8 +90,7 @@ func (s *Store) keepOnce() {
 }
 
 // putOffOld has the events recorded that were live at the last look too.
-func (s *Store) putOffOld() {
-	k := &s.keeper
+func (k *keeper) putOffOld(s *Store) {
 	if k.rounds++; k.rounds < putOffRounds {
 		return
 	}

@@ -76,7 +76,6 @@ func TestOldDeliveriesDoNotStayInMemory(t *testing.T) {
 	held := mustClaim(t, s, start, 3)[0]
 	mustPublish(t, s, 3, 5)
 	badgerstore.PutOffOld(s)
-	badgerstore.PutOffOld(s)
 	mustPublish(t, s, 5, 6) // after the others were recorded
 	if n := badgerstore.Live(s); n != 1 {
 		t.Errorf("%d events are live, want the new one", n)
