@@ -259,6 +259,9 @@ func notTold(items, told []problem.Item) []problem.Item {
 	var rest []problem.Item
 	for _, it := range items {
 		covered := func(t problem.Item) bool {
+			if t.Parameter != "" {
+				return t.Parameter == it.Parameter
+			}
 			return t.Pointer != "" && (t.Pointer == it.Pointer || t.Pointer == "#" || strings.HasPrefix(it.Pointer, t.Pointer+"/"))
 		}
 		if !slices.ContainsFunc(told, covered) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,6 +20,14 @@ type testEvent struct {
 	Data member[object] `json:"data" required:"false" nullable:"true" doc:"The event's data; by default the type's sample."`
 }
 
+func (b *testEvent) request() gateway.TestRequest {
+	return gateway.TestRequest{Type: b.Type.Value, Data: []byte(b.Data.Value)}
+}
+
+func checkTest(c *call, b *testEvent) []problem.Item {
+	return c.gw.CheckTest(c.by, c.path("id"), b.request())
+}
+
 func (a *API) registerDeliveries(h huma.API) {
 	type detail struct{ Body wireDeliveryDetail }
 	register(a, h, operation[testEvent]{
@@ -29,10 +36,10 @@ func (a *API) registerDeliveries(h huma.API) {
 		description: "One signed sample event, sent whatever the webhook's status, events and filters say, with the header x-tengine-test. " +
 			"It is in the log, is never retried and does not count against the webhook. At most 10 a minute.",
 		scope: gateway.ScopeManage, optional: true,
-		exists:  webhookExists,
+		exists: webhookExists, check: checkTest,
 		request: map[string]any{"type": "project.created"},
 	}, func(c *call, in *webhookPath, b *testEvent) (*detail, error) {
-		d, err := c.gw.SendTest(c, c.by, in.ID, gateway.TestRequest{Type: b.Type.Value, Data: []byte(b.Data.Value)})
+		d, err := c.gw.SendTest(c, c.by, in.ID, b.request())
 		if err != nil {
 			return nil, err
 		}
@@ -70,29 +77,44 @@ func (a *API) registerDeliveries(h huma.API) {
 	})
 }
 
-func (a *API) registerDeliveryList(h huma.API) {
-	type query struct {
-		ID      string    `path:"id" doc:"The webhook's id: wh_…."`
-		Status  string    `query:"status" enum:"pending,delivered,failed,skipped,cancelled,filter_error,corrupt" doc:"Only deliveries with this status."`
-		Type    string    `query:"type" maxLength:"128" doc:"Only deliveries of events of this type."`
-		EventID string    `query:"event_id" maxLength:"128" doc:"Only deliveries of this event."`
-		Since   time.Time `query:"since" doc:"Only deliveries created at this time or later."`
-		Until   time.Time `query:"until" doc:"Only deliveries created before this time."`
-		Paging
+// deliveryQuery says which deliveries of a webhook are listed.
+type deliveryQuery struct {
+	ID      string `path:"id" doc:"The webhook's id: wh_…."`
+	Status  string `query:"status" enum:"pending,delivered,failed,skipped,cancelled,filter_error,corrupt" doc:"Only deliveries with this status."`
+	Type    string `query:"type" minLength:"1" maxLength:"128" doc:"Only deliveries of events of this type."`
+	EventID string `query:"event_id" minLength:"1" maxLength:"128" doc:"Only deliveries of this event."`
+	Since   string `query:"since" format:"date-time" doc:"Only deliveries created at this time or later."`
+	Until   string `query:"until" format:"date-time" doc:"Only deliveries created before this time."`
+	Paging
+}
+
+func (q *deliveryQuery) filter() gateway.DeliveryFilter {
+	f := gateway.DeliveryFilter{Status: webhook.Status(q.Status), EventType: q.Type, EventID: q.EventID}
+	f.Since, _ = parseTime(q.Since)
+	f.Until, _ = parseTime(q.Until)
+	if q.Until != "" && f.Until.IsZero() {
+		f.Until = f.Until.Add(1) // the year 1 is a time, too
 	}
+	return f
+}
+
+func pageOfDeliveries(c *call, p gateway.Page) error {
+	v := c.r.URL.Query()
+	q := deliveryQuery{
+		Status: v.Get("status"), Type: v.Get("type"), EventID: v.Get("event_id"), Since: v.Get("since"), Until: v.Get("until"),
+	}
+	_, _, err := c.gw.Deliveries(c, c.by, c.path("id"), q.filter(), p)
+	return err
+}
+
+func (a *API) registerDeliveryList(h huma.API) {
 	type deliveries struct{ Body list[WireDelivery] }
 	register(a, h, operation[noBody]{
 		id: "list-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries",
 		summary: "List the deliveries of a webhook", description: "Newest first. A part can have fewer items than asked for, also none, while next_cursor is set.",
-		scope: gateway.ScopeRead, exists: webhookExists,
-	}, func(c *call, in *query, _ *noBody) (*deliveries, error) {
-		f := gateway.DeliveryFilter{
-			Status: webhook.Status(in.Status), EventType: in.Type, EventID: in.EventID, Since: in.Since, Until: in.Until,
-		}
-		if f.Until.IsZero() && c.r.URL.Query().Has("until") {
-			f.Until = f.Until.Add(1) // the year 1 is a time, too
-		}
-		found, next, err := c.gw.Deliveries(c, c.by, in.ID, f, in.page())
+		scope: gateway.ScopeRead, exists: webhookExists, page: pageOfDeliveries,
+	}, func(c *call, in *deliveryQuery, _ *noBody) (*deliveries, error) {
+		found, next, err := c.gw.Deliveries(c, c.by, in.ID, in.filter(), in.page())
 		if err != nil {
 			return nil, err
 		}

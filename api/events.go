@@ -48,7 +48,8 @@ func (a *API) registerEvents(h huma.API) {
 	type events struct{ Body list[WireEvent] }
 	register(a, h, operation[noBody]{
 		id: "list-events", method: http.MethodGet, path: "/projects/{project_id}/events",
-		summary: "List the events of a project", description: "Newest first.", scope: gateway.ScopeRead, exists: projectAllowed,
+		summary: "List the events of a project", description: "Newest first.", scope: gateway.ScopeRead,
+		exists: projectAllowed, page: pageOfEvents,
 	}, func(c *call, in *listQuery, _ *noBody) (*events, error) {
 		if err := projectAllowed(c); err != nil {
 			return nil, err
@@ -66,14 +67,14 @@ func (a *API) registerEvents(h huma.API) {
 
 	type oneQuery struct {
 		ID        string `path:"id" doc:"The event's id."`
-		ProjectID string `query:"project_id" maxLength:"128" doc:"The event's project. Needed only where several projects that the key is for have an event with this id."`
+		ProjectID string `query:"project_id" minLength:"1" maxLength:"128" doc:"The event's project. Needed only where several projects that the key is for have an event with this id."`
 		Paging
 	}
 	type event struct{ Body wireEventDetail }
 	register(a, h, operation[noBody]{
 		id: "get-event", method: http.MethodGet, path: "/events/{id}",
 		summary: "Read an event and why each webhook of its project got it or not", scope: gateway.ScopeRead,
-		exists: eventExists, errors: []int{http.StatusConflict},
+		exists: eventExists, page: pageOfEvent, errors: []int{http.StatusConflict},
 	}, func(c *call, in *oneQuery, _ *noBody) (*event, error) {
 		e, err := c.gw.Event(c, c.by, in.ID, in.ProjectID, in.page())
 		if err != nil {
@@ -90,6 +91,16 @@ func (a *API) registerEvents(h huma.API) {
 		}
 		return &event{out}, nil
 	})
+}
+
+func pageOfEvents(c *call, p gateway.Page) error {
+	_, _, err := c.gw.Events(c, c.by, c.path("project_id"), p)
+	return err
+}
+
+func pageOfEvent(c *call, p gateway.Page) error {
+	_, err := c.gw.Event(c, c.by, c.path("id"), c.r.URL.Query().Get("project_id"), p)
+	return err
 }
 
 func eventExists(c *call) error {

@@ -69,12 +69,17 @@ func TestProblemsOfATestedEventPointIntoTheBody(t *testing.T) {
 		{`{"event":{"type":"project.created","data":{"id":"p"}}}`, nil},
 		{`{"filter":"nothing ==","filters":{"a..b":1},"event":{"type":"project.created","data":{"id":"p"}}}`, []string{"invalid_filter #/filters/a..b", "invalid_filter #/filter"}},
 		{`{"filter":"true"}`, nil},
+		{`{"filter":"","filters":null,"event":{"type":"project.created","data":{"id":"p"}}}`, []string{"invalid_value #/filter"}},
 		{`{"filter":"true","event_id":"x","event":{}}`, nil},
 	} {
 		r := w.want(422, w.do("POST", "/api/v1/filters/test", tc.body))
 		if diff := cmp.Diff(tc.want, r.items(t)); tc.want != nil && diff != "" {
 			t.Errorf("%s (-want +got)\n%s", tc.body, diff)
 		}
+	}
+	matched := w.want(200, w.do("POST", "/api/v1/filters/test", `{"filters":{},"event":{"type":"project.created","data":{"id":"p"}}}`))
+	if matched.get(t, "match") != true {
+		t.Errorf("no conditions: %s", matched.body)
 	}
 	w.want(404, w.do("POST", "/api/v1/filters/test", `{"filter":"true","event":{"type":"project.created","data":{"id":"other"}}}`, "Authorization", "Bearer "+acmeKey))
 }
@@ -114,6 +119,20 @@ func TestGatewayThatStartsIsToldAsSuch(t *testing.T) {
 		if rec.Code != 503 {
 			t.Errorf("%s: %d %s, want 503", path, rec.Code, rec.Body)
 		}
+	}
+}
+
+func TestTimesAreThoseOfTheRFC(t *testing.T) {
+	w := newWorld(t)
+	hook := "/api/v1/webhooks/" + w.create("acme", "")
+	for _, text := range []string{"2024-01-01T0:00:00Z", "2024-01-01T00:00:00,5Z", "2024-01-01T00:00:00%2B24:00", "2024-01-01T00:00:00%2B23:60", "2024-01-01", ""} {
+		w.want(422, w.do("GET", hook+"/deliveries?since="+text, ""))
+		w.want(422, w.do("GET", hook+"/deliveries?until="+text, ""))
+		w.want(422, w.do("POST", hook+"/replay", `{"dry_run":true,"since":"`+strings.ReplaceAll(text, "%2B", "+")+`"}`))
+	}
+	for _, text := range []string{"2024-01-01t00:00:00z", "2024-01-01T00:00:00.5%2B23:59"} {
+		w.want(200, w.do("GET", hook+"/deliveries?since="+text+"&until="+text, ""))
+		w.want(200, w.do("POST", hook+"/replay", `{"dry_run":true,"since":"`+strings.ReplaceAll(text, "%2B", "+")+`"}`))
 	}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -33,9 +34,13 @@ type operation[B any] struct {
 	// the request: nobody is to learn anything about what is not theirs.
 	exists func(*call) error
 
-	// check returns what else is wrong with a body beside what decode found in
-	// it; the gateway judges only bodies that were decoded without a problem.
+	// check returns what else is wrong with a body beside what was found in it
+	// and in the query; the gateway judges only requests without such a problem.
 	check func(*call, *B) []problem.Item
+
+	// page reads a page of a list; nil if the operation has no cursor. It is
+	// asked to judge the cursor of a query that has another problem.
+	page func(*call, gateway.Page) error
 
 	request, response any // examples for the documentation; nil: none
 }
@@ -135,6 +140,9 @@ func (op *operation[B]) read(c *call, doc *huma.Operation, w http.ResponseWriter
 	if err != nil {
 		return err
 	}
+	if len(items) > 0 && op.page != nil {
+		items = append(items, op.wrongCursor(c, items)...)
+	}
 	if !op.takesBody() {
 		return invalid(items)
 	}
@@ -154,6 +162,22 @@ func (op *operation[B]) read(c *call, doc *huma.Operation, w http.ResponseWriter
 		items = append(items, notTold(op.check(c, body), items)...)
 	}
 	return invalid(items)
+}
+
+// wrongCursor judges the cursor of a query that has other problems.
+func (op *operation[B]) wrongCursor(c *call, told []problem.Item) []problem.Item {
+	p := gateway.Page{Cursor: c.r.URL.Query().Get("cursor"), Limit: 1}
+	if p.Cursor == "" {
+		return nil
+	}
+	var err error = gateway.BadCursor() // of a list that cannot be
+	if !slices.ContainsFunc(told, func(it problem.Item) bool { return it.Code != problem.UnknownParam && it.Parameter != "limit" }) {
+		err = op.page(c, p)
+	}
+	if err == nil {
+		return nil
+	}
+	return notTold(problem.From(err).Items, told)
 }
 
 func (op *operation[B]) takesBody() bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // Paging are the query parameters of every list.
@@ -87,7 +88,7 @@ func checkParameter(text string, s *huma.Schema) string {
 	switch {
 	case s.Type == huma.TypeInteger:
 		n, err := strconv.Atoi(text)
-		if err != nil || float64(n) < *s.Minimum || float64(n) > *s.Maximum || text[0] == '+' {
+		if err != nil || float64(n) < *s.Minimum || float64(n) > *s.Maximum || strconv.Itoa(n) != text {
 			return fmt.Sprintf("This must be a whole number from %.0f to %.0f.", *s.Minimum, *s.Maximum)
 		}
 	case len(s.Enum) > 0:
@@ -100,6 +101,8 @@ func checkParameter(text string, s *huma.Schema) string {
 		}
 	case !utf8.ValidString(text):
 		return "This must be valid UTF-8."
+	case s.MinLength != nil && len(text) < *s.MinLength:
+		return "This may not be empty. Leave it out instead."
 	case s.MaxLength != nil && len(text) > *s.MaxLength:
 		return fmt.Sprintf("This may have at most %d characters.", *s.MaxLength)
 	}
@@ -109,12 +112,9 @@ func checkParameter(text string, s *huma.Schema) string {
 // parseTime reads an RFC 3339 time. One that has no such form in UTC, which is
 // how times are answered and stored, is none.
 func parseTime(text string) (time.Time, bool) {
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || len(text) < 11 || text[10] != 'T' {
-		return time.Time{}, false
-	}
+	t, ok := webhook.ParseTime(text)
 	year := t.UTC().Year()
-	return t, year >= 0 && year <= 9999
+	return t, ok && year >= 0 && year <= 9999
 }
 
 func enumerate(values []any) string {

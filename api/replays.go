@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/tengineai/webhook-gateway/gateway"
+	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -25,6 +26,8 @@ func (b *replayRequest) request() gateway.ReplayRequest {
 	}
 	return r
 }
+
+func checkReplay(c *call, b *replayRequest) []problem.Item { return c.gw.CheckReplay(b.request()) }
 
 // wireReplayStart is the answer to a replay that was asked for.
 type wireReplayStart struct {
@@ -78,7 +81,7 @@ func (a *API) registerReplays(h huma.API) {
 		description: "Deliveries created in [since, until) with one of the statuses become pending again: same id, next number, fresh schedule. " +
 			"Those of test events are left out. A dry run only counts, and answers 200.",
 		scope: gateway.ScopeManage, status: http.StatusAccepted, also: also{http.StatusOK, "The count of a dry run"}, errors: []int{http.StatusConflict},
-		exists: webhookExists, request: map[string]any{"since": "2024-01-01T00:00:00Z", "status": []string{"failed"}, "dry_run": false},
+		exists: webhookExists, check: checkReplay, request: map[string]any{"since": "2024-01-01T00:00:00Z", "status": []string{"failed"}, "dry_run": false},
 	}, func(c *call, in *webhookPath, b *replayRequest) (*started, error) {
 		r, err := c.gw.Replay(c, c.by, in.ID, b.request())
 		if err != nil {

@@ -70,7 +70,7 @@ func (a *API) registerProjectWebhooks(h huma.API) {
 	register(a, h, operation[noBody]{
 		id: "list-webhooks", method: http.MethodGet, path: "/projects/{project_id}/webhooks",
 		summary: "List the webhooks of a project", description: "Those of the configuration that get the project's events are among them.",
-		scope: gateway.ScopeRead, exists: projectAllowed,
+		scope: gateway.ScopeRead, exists: projectAllowed, page: pageOfWebhooks,
 	}, func(c *call, in *listQuery, _ *noBody) (*webhooks, error) {
 		if err := projectAllowed(c); err != nil {
 			return nil, err
@@ -147,7 +147,7 @@ func (a *API) registerRotation(h huma.API) {
 			"with previous, x-tengine-signature stays with the old one and x-tengine-signature-next is of the new one until the overlap ends. " +
 			"Another rotation within the overlap is a conflict unless it has force.",
 		scope: gateway.ScopeManage, optional: true, errors: []int{http.StatusConflict},
-		exists: webhookExists, request: map[string]any{"overlap": "24h", "primary": "new"}, response: exampleWebhook,
+		exists: webhookExists, check: checkRotation, request: map[string]any{"overlap": "24h", "primary": "new"}, response: exampleWebhook,
 	}, func(c *call, in *webhookPath, b *rotation) (*webhookAnswer, error) {
 		w, secret, err := c.gw.RotateSecret(c, c.by, in.ID, b.rotation())
 		if err != nil {
@@ -155,6 +155,15 @@ func (a *API) registerRotation(h huma.API) {
 		}
 		return answerWebhook(&w, secret), nil
 	})
+}
+
+func checkRotation(c *call, b *rotation) []problem.Item {
+	return c.gw.CheckRotation(c.by, c.path("id"), b.rotation())
+}
+
+func pageOfWebhooks(c *call, p gateway.Page) error {
+	_, _, err := c.gw.Webhooks(c, c.by, c.path("project_id"), p)
+	return err
 }
 
 // projectAllowed is the exists of paths that begin with a project. A project is

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,69 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
+func TestEveryCallTellsAllItsProblems(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("acme", `,"secret":"the-present-secret"`)
+	event := w.publish(`{"type":"project.created","data":{"id":"acme"}}`)
+	hook := "/api/v1/webhooks/" + id
+	for _, tc := range []struct {
+		method, path, body string
+		want               []string
+	}{
+		{"POST", hook + "/rotate-secret", `{"foo":1,"secret":"aaaaaaaaaaaaaaa","overlap":"40d"}`, []string{"unknown_member #/foo", "invalid_value #/secret", "invalid_value #/overlap"}},
+		{"POST", hook + "/rotate-secret", `{"foo":1,"secret":"the-present-secret"}`, []string{"unknown_member #/foo", "invalid_value #/secret"}},
+		{"POST", hook + "/rotate-secret?foo=1", `{"overlap":"40d"}`, []string{"unknown_parameter foo", "invalid_value #/overlap"}},
+		{"POST", hook + "/rotate-secret", `{"foo":1,"secret":5}`, []string{"unknown_member #/foo", "wrong_type #/secret"}},
+		{"POST", hook + "/test", `{"foo":1,"type":"a.b"}`, []string{"unknown_member #/foo", "unknown_type #/type"}},
+		{"POST", hook + "/replay", `{"foo":1,"since":"2030-01-01T00:00:00Z"}`, []string{"unknown_member #/foo", "invalid_value #/since"}},
+		{"POST", hook + "/replay", `{"foo":1,"until":5}`, []string{"unknown_member #/foo", "wrong_type #/until", "missing #/since"}},
+		{"POST", "/api/v1/filters/test", `{"foo":1,"filter":"1 +","event":{"type":"a.b","data":{},"project_id":"p"}}`, []string{"unknown_member #/foo", "invalid_filter #/filter", "unknown_type #/event/type"}},
+		{"POST", "/api/v1/filters/test", `{"foo":1}`, []string{"unknown_member #/foo", "missing #/filter", "missing #/event"}},
+		{"POST", "/api/v1/filters/test", `{"filters":[],"event_id":5}`, []string{"wrong_type #/filters", "wrong_type #/event_id"}},
+		{"GET", webhooksOfAcme + "?limit=0&cursor=abc", "", []string{"invalid_value limit", "invalid_value cursor"}},
+		{"GET", webhooksOfAcme + "?foo=1&cursor=abc", "", []string{"unknown_parameter foo", "invalid_value cursor"}},
+		{"GET", "/api/v1/projects/acme/events?limit=0&cursor=abc", "", []string{"invalid_value limit", "invalid_value cursor"}},
+		{"GET", "/api/v1/events/" + event + "?limit=0&cursor=abc", "", []string{"invalid_value limit", "invalid_value cursor"}},
+		{"GET", hook + "/deliveries?limit=0&cursor=abc", "", []string{"invalid_value limit", "invalid_value cursor"}},
+		{"GET", hook + "/deliveries?status=x&cursor=abc&since=x&type=&event_id=", "", []string{"invalid_value event_id", "invalid_value since", "invalid_value status", "invalid_value type", "invalid_value cursor"}},
+	} {
+		got := w.want(422, w.do(tc.method, tc.path, tc.body)).items(t)
+		slices.Sort(got)
+		slices.Sort(tc.want)
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s %s %s (-want +got)\n%s", tc.method, tc.path, tc.body, diff)
+		}
+	}
+}
+
+func TestAGoodCursorIsNoProblemBesideOthers(t *testing.T) {
+	w := newWorld(t)
+	w.create("acme", "")
+	w.create("acme", "")
+	next := w.want(200, w.do("GET", webhooksOfAcme+"?limit=1", "")).text(t, "next_cursor")
+	got := w.want(422, w.do("GET", webhooksOfAcme+"?limit=0&cursor="+next, "")).items(t)
+	if diff := cmp.Diff([]string{"invalid_value limit"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestACursorIsOfOneList(t *testing.T) {
+	w := newWorld(t)
+	w.create("acme", "")
+	w.create("acme", "")
+	first := w.publish(`{"type":"project.created","data":{"id":"acme"}}`)
+	second := w.publish(`{"type":"project.updated","data":{"id":"acme"}}`)
+	ofWebhooks := w.want(200, w.do("GET", webhooksOfAcme+"?limit=1", "")).text(t, "next_cursor")
+	ofEvent := w.want(200, w.do("GET", "/api/v1/events/"+first+"?limit=1", "")).text(t, "next_cursor")
+	w.want(200, w.do("GET", "/api/v1/events/"+first+"?project_id=acme&cursor="+ofEvent, ""))
+	w.want(422, w.do("GET", "/api/v1/events/"+second+"?cursor="+ofEvent, ""))
+	w.want(422, w.do("GET", "/api/v1/events/"+first+"?cursor="+ofWebhooks, ""))
+	w.want(422, w.do("GET", webhooksOfAcme+"?cursor="+ofEvent, ""))
+	w.want(422, w.do("GET", "/api/v1/projects/other/webhooks?cursor="+ofWebhooks, ""))
+	w.want(422, w.do("GET", webhooksOfAcme+"?cursor="+ofWebhooks[:len(ofWebhooks)-2]+"AA", ""))
+	w.want(200, w.do("GET", webhooksOfAcme+"?cursor="+ofWebhooks, ""))
+}
+
 func TestChangeMergesAtTheTopLevel(t *testing.T) {
 	w := newWorld(t)
 	id := w.create("acme", `,"headers":{"X-A":"a","Authorization":"hush"},"filters":{"data.n":1},"timeout":"3s","retry":["1m"],"description":"d"`)
@@ -180,7 +244,7 @@ func TestOthersThingsAreNotThere(t *testing.T) {
 	for _, call := range [][3]string{
 		{"GET", "", ""}, {"GET", "?bogus=1", ""}, {"PATCH", "", "{"}, {"PATCH", "", `{"bogus":1}`}, {"PATCH", "", `{"description":"x"}`}, {"DELETE", "", ""},
 		{"POST", "/test", ""}, {"POST", "/test", "["}, {"POST", "/rotate-secret", `{"overlap":5}`}, {"POST", "/rotate-secret", ""},
-		{"GET", "/deliveries", ""}, {"GET", "/deliveries?limit=0", ""}, {"POST", "/replay", "{}"},
+		{"GET", "/deliveries", ""}, {"GET", "/deliveries?limit=0", ""}, {"GET", "/deliveries?limit=0&cursor=x", ""}, {"POST", "/replay", "{}"},
 	} {
 		a := w.want(404, w.do(call[0], theirs+call[1], call[2], "Authorization", "Bearer "+acmeKey))
 		b := w.want(404, w.do(call[0], nobodys+call[1], call[2], "Authorization", "Bearer "+acmeKey))
@@ -192,6 +256,16 @@ func TestOthersThingsAreNotThere(t *testing.T) {
 		w.want(404, w.do("GET", "/api/v1/projects/"+project+"/webhooks?limit=0", "", "Authorization", "Bearer "+acmeKey))
 		w.want(404, w.do("POST", "/api/v1/projects/"+project+"/webhooks", "{", "Authorization", "Bearer "+acmeKey))
 		w.want(404, w.do("GET", "/api/v1/projects/"+project+"/events", "", "Authorization", "Bearer "+acmeKey))
+	}
+	event := w.publish(`{"type":"project.created","data":{"id":"other"}}`)
+	for _, id := range []string{event, "nothing"} {
+		w.want(404, w.do("GET", "/api/v1/events/"+id+"?cursor=x", "", "Authorization", "Bearer "+acmeKey))
+		for _, tried := range []string{
+			`{"filter":"1 +","event_id":"` + id + `"}`, `{"foo":1,"filter":"1 +","event_id":"` + id + `"}`,
+			`{"filter":"1 +","event":{"type":"project.created","data":{"id":"other"}}}`, `{"event":{},"project_id":"other"}`,
+		} {
+			w.want(404, w.do("POST", "/api/v1/filters/test", tried, "Authorization", "Bearer "+acmeKey))
+		}
 	}
 }
 
@@ -225,7 +299,7 @@ func TestListsHaveStableParts(t *testing.T) {
 	if diff := cmp.Diff(made, found); diff != "" {
 		t.Errorf("(-made +found)\n%s", diff)
 	}
-	for _, query := range []string{"limit=0", "limit=201", "limit=-1", "limit=x", "limit=", "limit=+1", "limit=1&limit=2", "Limit=1", "cursor=hush", "cursor=%ff", "offset=1", "limit=99999999999999999999"} {
+	for _, query := range []string{"limit=0", "limit=201", "limit=-1", "limit=x", "limit=", "limit=+1", "limit=05", "limit=5.0", "limit=1&limit=2", "Limit=1", "cursor=hush", "cursor=%ff", "offset=1", "limit=99999999999999999999"} {
 		got := w.want(422, w.do("GET", webhooksOfAcme+"?"+query, "")).items(t)
 		if len(got) != 1 || !strings.HasSuffix(strings.ToLower(got[0]), " "+strings.ToLower(strings.SplitN(query, "=", 2)[0])) {
 			t.Errorf("%s: %q", query, got)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -73,11 +72,11 @@ func (g *Gateway) Event(ctx context.Context, by *Key, id, projectID string, p Pa
 	if err != nil {
 		return EventDetail{}, err
 	}
-	after, err := p.after()
+	ev, err := g.event(ctx, by, id, projectID)
 	if err != nil {
 		return EventDetail{}, err
 	}
-	ev, err := g.event(ctx, by, id, projectID)
+	after, err := p.after(listOfOutcomes(ev.ProjectID, ev.ID))
 	if err != nil {
 		return EventDetail{}, err
 	}
@@ -158,7 +157,7 @@ func (o *outcomes) fill(ctx context.Context, after string, limit int) error {
 		}
 		for i, id := range ids {
 			if len(o.list) == limit || i > 0 && time.Since(began) > pageTime {
-				o.next = base64.RawURLEncoding.EncodeToString([]byte(after))
+				o.next = cursorAfter(listOfOutcomes(o.event.ProjectID, o.event.ID), after)
 				return nil
 			}
 			outcome, err := o.of(ctx, id)

@@ -2,8 +2,9 @@ package gateway
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"fmt"
-	"strings"
+	"hash/crc32"
 
 	"github.com/tengineai/webhook-gateway/problem"
 )
@@ -21,24 +22,37 @@ const (
 	MaxPage     = 200
 )
 
-// after returns the id that the page follows.
-func (p Page) after() (string, error) {
-	var items []problem.Item
-	if p.Limit < 1 || p.Limit > MaxPage {
-		items = append(items, problem.Item{
-			Code: problem.InvalidValue, Parameter: "limit", Detail: fmt.Sprintf("The limit must be 1 to %d.", MaxPage),
-		})
+// after returns the id that a page of the list follows. As in the store, a cursor
+// is an id under a checksum over it and the list's name, so that it is of no use
+// for another list.
+func (p Page) after(list string) (string, error) {
+	if err := checkLimit(p); err != nil {
+		return "", err
 	}
-	id, err := base64.RawURLEncoding.DecodeString(p.Cursor)
-	if err != nil || p.Cursor != "" && !strings.HasPrefix(string(id), webhookPrefix) {
-		items = append(items, problem.Item{
-			Code: problem.InvalidValue, Parameter: "cursor", Detail: "The cursor is not one that this list gave. Leave it out to begin anew.",
-		})
+	if p.Cursor == "" {
+		return "", nil
 	}
-	if len(items) > 0 {
-		return "", problem.New(problem.Invalid, "The request breaks a rule; see errors.", items...)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(p.Cursor)
+	if err != nil || len(b) < 5 || binary.BigEndian.Uint32(b) != cursorChecksum(list, string(b[4:])) {
+		return "", BadCursor()
 	}
-	return string(id), nil
+	return string(b[4:]), nil
+}
+
+// cursorAfter returns the cursor of the page that follows an id in a list.
+func cursorAfter(list, id string) string {
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(id)), cursorChecksum(list, id))
+	return base64.RawURLEncoding.EncodeToString(append(b, id...))
+}
+
+func cursorChecksum(list, id string) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE([]byte(list)), crc32.IEEETable, []byte(id))
+}
+
+func listOfWebhooks(projectID string) string { return fmt.Sprintf("webhooks %q", projectID) }
+
+func listOfOutcomes(projectID, eventID string) string {
+	return fmt.Sprintf("outcomes %q %q", projectID, eventID)
 }
 
 // pageLimit returns how many entries of a list are asked for.
@@ -57,6 +71,7 @@ func checkLimit(p Page) error {
 	return badParameter("limit", fmt.Sprintf("A limit is 1 to %d.", MaxPage))
 }
 
-func badCursor() *problem.Error {
+// BadCursor is what a cursor is told that the list it is sent to has not given.
+func BadCursor() *problem.Error {
 	return badParameter("cursor", "Use the next_cursor of the page before, with the same parameters; without a cursor the list begins anew.")
 }

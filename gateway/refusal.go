@@ -32,6 +32,14 @@ func badParameter(name, detail string) *problem.Error {
 		problem.Item{Code: problem.InvalidValue, Parameter: name, Detail: detail})
 }
 
+// itemsOf returns what an error says is wrong with a request, if it breaks rules.
+func itemsOf(err error) []problem.Item {
+	if e, ok := errors.AsType[*problem.Error](err); ok && e.Code == problem.Invalid {
+		return e.Items
+	}
+	return nil
+}
+
 // refusal tells a client of the management API what a store's error means for
 // its request. missing is what to say of a thing that is not there; something
 // whose project cannot be read is not there either, for who may see it is
@@ -41,7 +49,7 @@ func refusal(err error, missing *problem.Error) error {
 	case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrCorrupt):
 		return missing
 	case errors.Is(err, queue.ErrCursor):
-		return badCursor()
+		return BadCursor()
 	case errors.Is(err, queue.ErrFull):
 		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it changes nothing until there is room again.")
 		e.RetryAfter = 30 * time.Second

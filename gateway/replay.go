@@ -99,6 +99,12 @@ func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r Repla
 	return g.startReplay(ctx, run)
 }
 
+// CheckReplay returns what Replay would find wrong with a request.
+func (g *Gateway) CheckReplay(r ReplayRequest) []problem.Item {
+	_, err := newReplayRun(r, g.now())
+	return itemsOf(err)
+}
+
 // newReplayRun checks a request for a replay.
 func newReplayRun(r ReplayRequest, now time.Time) (*replayRun, error) {
 	var items []problem.Item

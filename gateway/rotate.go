@@ -48,16 +48,16 @@ func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotati
 	}
 	now := g.now().UTC()
 	live := signer.Live(now, h.sub.Secrets)
-	if r.Secret == "" {
-		secret = signer.Generate()
-		r.Secret = secret
-	}
 	if items := r.check(live); len(items) > 0 {
 		return Webhook{}, "", problem.New(problem.Invalid, "The rotation breaks a rule; see errors.", items...)
 	}
 	if len(live) > 1 && !r.Force {
 		return Webhook{}, "", problem.New(problem.Conflict,
 			"Two secrets are live: an earlier rotation has not ended. Wait for its end, or set force to drop the older of the two now.")
+	}
+	if r.Secret == "" {
+		secret = signer.Generate()
+		r.Secret = secret
 	}
 	sub := *h.sub
 	sub.Secrets = r.rotate(live, now)
@@ -70,13 +70,25 @@ func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotati
 	return w, secret, err
 }
 
+// CheckRotation returns what RotateSecret would find wrong with a rotation.
+func (g *Gateway) CheckRotation(by *Key, id string, r Rotation) []problem.Item {
+	if _, err := g.visible(by, id); err != nil {
+		return nil
+	}
+	h := g.webhooks.get(id)
+	if h == nil {
+		return nil
+	}
+	return r.check(signer.Live(g.now(), h.sub.Secrets))
+}
+
 // check returns what is wrong with the rotation of a webhook with these secrets.
 func (r *Rotation) check(live []webhook.Secret) []problem.Item {
 	var items []problem.Item
 	refuse := func(pointer, detail string) {
 		items = append(items, problem.Item{Code: problem.InvalidValue, Pointer: pointer, Detail: detail})
 	}
-	if err := signer.ValidSecret(r.Secret); err != nil {
+	if err := signer.ValidSecret(r.Secret); r.Secret != "" && err != nil {
 		refuse("#/secret", sentence(err.Error()))
 	} else if slices.ContainsFunc(live, func(s webhook.Secret) bool { return s.Value == r.Secret }) {
 		refuse("#/secret", "The secret is one of those in use. Send another, or none to have one generated.")

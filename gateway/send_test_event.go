@@ -82,6 +82,20 @@ func (g *Gateway) SendTest(ctx context.Context, by *Key, webhookID string, r Tes
 	return g.sendTest(ctx, send, receiver, ev)
 }
 
+// CheckTest returns what SendTest would find wrong with a request.
+func (g *Gateway) CheckTest(by *Key, webhookID string, r TestRequest) []problem.Item {
+	gen, err := g.generation()
+	if err != nil {
+		return nil
+	}
+	sub, err := gen.visible(by, webhookID)
+	if err != nil {
+		return nil
+	}
+	_, err = gen.testEvent(sub, r, g.now())
+	return itemsOf(err)
+}
+
 // testEvent makes a test event for a webhook.
 func (gen *Generation) testEvent(sub *webhook.Subscription, r TestRequest, now time.Time) (*webhook.Event, error) {
 	s := gen.settings
@@ -89,17 +103,23 @@ func (gen *Generation) testEvent(sub *webhook.Subscription, r TestRequest, now t
 	if name == "" {
 		name = firstType(s.Catalogue, sub.Events)
 	}
+	var items []problem.Item
 	kind, ok := s.Catalogue.Lookup(name)
 	if !ok {
-		return nil, problem.New(problem.Invalid, "The test event breaks a rule.",
-			problem.Item{Code: problem.UnknownType, Pointer: "#/type", Detail: "Name an event type of the catalogue."})
+		items = append(items, problem.Item{Code: problem.UnknownType, Pointer: "#/type", Detail: "Name an event type of the catalogue."})
 	}
 	data := kind.Sample
 	if len(r.Data) > 0 {
 		var err error
-		if data, err = testData(r.Data, s.PreserveUnsafe); err != nil {
+		data, err = testData(r.Data, s.PreserveUnsafe)
+		if wrong := itemsOf(err); wrong != nil {
+			items = append(items, wrong...)
+		} else if err != nil {
 			return nil, err
 		}
+	}
+	if len(items) > 0 {
+		return nil, problem.New(problem.Invalid, "The test event breaks a rule.", items...)
 	}
 	ev := webhook.Input{
 		ID: testEventPrefix + ulidOf(now), Type: kind.Type, ProjectID: sub.ProjectID, Data: data,

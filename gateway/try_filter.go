@@ -12,7 +12,8 @@ import (
 )
 
 // FilterTest is a filter to be tried on an event: one of Envelope and EventID
-// says which. Of Filters and Filter, those that are set must match.
+// says which. Of Filters and Filter, those that are set must match; Filters that
+// are empty but not nil match every event, as those of a webhook do.
 type FilterTest struct {
 	Filters   map[string]json.RawMessage
 	Filter    string
@@ -39,30 +40,13 @@ func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (Filter
 	if err != nil {
 		return FilterVerdict{}, err
 	}
+	ev, wrong, err := g.triedSubject(ctx, by, gen, t)
+	if err != nil {
+		return FilterVerdict{}, err
+	}
 	rule, items := gen.triedRule(t)
-	items = append(items, checkSubject(t)...)
-	var ev webhook.Event
-	if len(t.Envelope) > 0 && t.EventID == "" {
-		var e *problem.Error
-		if ev, e = gen.triedEvent(t, g); e != nil && e.Code != problem.Invalid {
-			return FilterVerdict{}, e
-		} else if e != nil {
-			items = append(items, e.Items...)
-		} else if webhook.ValidProjectID(t.ProjectID) && t.ProjectID != ev.ProjectID {
-			items = append(items, problem.Item{
-				Code: problem.InvalidValue, Pointer: "#/project_id", Detail: "The event names another project. Leave this out, or the project of the event.",
-			})
-		}
-	}
-	if len(items) > 0 {
+	if items = append(items, wrong...); len(items) > 0 {
 		return FilterVerdict{}, problem.New(problem.Invalid, "The request breaks a rule; see errors.", items...)
-	}
-	if len(t.Envelope) == 0 {
-		if ev, err = g.event(ctx, by, t.EventID, t.ProjectID); err != nil {
-			return FilterVerdict{}, err
-		}
-	} else if !by.Allows(ev.ProjectID) {
-		return FilterVerdict{}, noProject()
 	}
 	env, err := g.environment(ctx, gen, &ev)
 	if err != nil {
@@ -72,9 +56,51 @@ func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (Filter
 	return FilterVerdict{Match: match && err == nil, Err: err}, nil
 }
 
+// CheckFilterTest returns what TestFilter would find wrong with a test, or the
+// problem that what it names is not there for the key.
+func (g *Gateway) CheckFilterTest(ctx context.Context, by *Key, t FilterTest) ([]problem.Item, error) {
+	gen, err := g.generation()
+	if err != nil {
+		return nil, err
+	}
+	_, wrong, err := g.triedSubject(ctx, by, gen, t)
+	_, items := gen.triedRule(t)
+	return append(items, wrong...), err
+}
+
+// triedSubject returns the event that a test names, or what is wrong with naming
+// it. That it is not there for the key is told before anything that is wrong.
+func (g *Gateway) triedSubject(ctx context.Context, by *Key, gen *Generation, t FilterTest) (webhook.Event, []problem.Item, error) {
+	if webhook.ValidProjectID(t.ProjectID) && !by.Allows(t.ProjectID) {
+		return webhook.Event{}, nil, noProject()
+	}
+	items := checkSubject(t)
+	switch {
+	case len(t.Envelope) > 0 && t.EventID == "":
+		ev, e := gen.triedEvent(t, g)
+		switch {
+		case e != nil && e.Code != problem.Invalid:
+			return ev, nil, e
+		case e != nil:
+			items = append(items, e.Items...)
+		case !by.Allows(ev.ProjectID):
+			return ev, nil, noProject()
+		case webhook.ValidProjectID(t.ProjectID) && t.ProjectID != ev.ProjectID:
+			items = append(items, problem.Item{
+				Code: problem.InvalidValue, Pointer: "#/project_id", Detail: "The event names another project. Leave this out, or the project of the event.",
+			})
+		}
+		return ev, items, nil
+	case len(items) > 0:
+		return webhook.Event{}, items, nil
+	}
+	ev, err := g.event(ctx, by, t.EventID, t.ProjectID)
+	return ev, nil, err
+}
+
 // triedRule compiles the filter that is to be tried.
 func (gen *Generation) triedRule(t FilterTest) (*filter.Rule, []problem.Item) {
-	if t.Filter == "" && len(t.Filters) == 0 {
+	if t.Filter == "" && t.Filters == nil {
 		return nil, []problem.Item{{Code: problem.Missing, Pointer: "#/filter", Detail: `Give a "filter", "filters", or both.`}}
 	}
 	rule, err := filter.Compile(gen.settings.Engines[DefaultEngine], gen.names, t.Filters, t.Filter)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -90,7 +89,7 @@ func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page)
 	if !webhook.ValidProjectID(projectID) || !by.Allows(projectID) {
 		return nil, "", noProject()
 	}
-	after, err := p.after()
+	after, err := p.after(listOfWebhooks(projectID))
 	if err != nil {
 		return nil, "", err
 	}
@@ -98,7 +97,7 @@ func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page)
 	ids := g.webhookIDs(gen, by, projectID, after, p.Limit+1)
 	if len(ids) > p.Limit {
 		ids = ids[:p.Limit]
-		next = base64.RawURLEncoding.EncodeToString([]byte(ids[p.Limit-1]))
+		next = cursorAfter(listOfWebhooks(projectID), ids[p.Limit-1])
 	}
 	list = make([]Webhook, 0, len(ids))
 	for _, id := range ids {
