@@ -93,10 +93,14 @@ func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r Repla
 	case g.Closing():
 		return Replay{}, stopping()
 	case hook.State == webhook.Disabled:
-		return Replay{}, problem.New(problem.Conflict, "The webhook is disabled: what is pending would be skipped again. Make it active first.")
+		return Replay{}, replayOfDisabled()
 	}
 	run.ID = newReplayID(now)
 	return g.startReplay(ctx, run)
+}
+
+func replayOfDisabled() *problem.Error {
+	return conflict("The webhook is disabled: what is pending would be skipped again. Make it active first.")
 }
 
 // CheckReplay returns what Replay would find wrong with a request.
@@ -191,6 +195,9 @@ func (g *Gateway) startReplay(ctx context.Context, run *replayRun) (Replay, erro
 	if _, err := g.count(ctx, run, countTime); err != nil {
 		return Replay{}, refusal(err, noReplay())
 	}
+	if h := g.webhooks.get(run.WebhookID); h != nil && h.sub.State == webhook.Disabled { // since it was admitted
+		return Replay{}, replayOfDisabled()
+	}
 	if err := g.saveReplay(ctx, run); err != nil {
 		return Replay{}, refusal(err, noReplay())
 	}
@@ -238,6 +245,29 @@ func (g *Gateway) CancelReplay(ctx context.Context, by *Key, id string) (Replay,
 	}
 	g.replays.drop(run)
 	return run.Replay, nil
+}
+
+// endReplays cancels the replays of a webhook that was disabled. They do not wait
+// for the worker to find it so: it may be enabled again by then. The caller holds
+// the webhook's lock.
+func (g *Gateway) endReplays(webhookID string) {
+	for _, run := range g.replays.of(webhookID) {
+		g.endReplay(run)
+	}
+}
+
+func (g *Gateway) endReplay(run *replayRun) {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	if run.State != ReplayRunning || run.version == 0 { // or it was refused before it began
+		return
+	}
+	run.end(ReplayCancelled, g.now())
+	if err := g.saveReplay(context.Background(), run); err != nil {
+		g.replayFailed(run, err) // the worker saves it
+		return
+	}
+	g.replays.drop(run)
 }
 
 // replayOf finds a replay that the key may see, running or not.

@@ -267,9 +267,16 @@ func TestDisablingTheWebhookEndsItsReplay(t *testing.T) {
 	to := newReceiver(t, http.StatusOK)
 	r, goOn := mustStall(t, g, to)
 	setStatus(t, g, "wh_a", webhook.Disabled)
+	if got := replayStatus(t, g, r.ID); got.State != gateway.ReplayCancelled || got.FinishedAt.IsZero() {
+		t.Errorf("at once: %+v", got)
+	}
 	goOn()
-	if got := mustEnd(t, g, r.ID); got.State != gateway.ReplayCancelled {
-		t.Errorf("ended: %+v", got)
+	setStatus(t, g, "wh_a", webhook.Active)
+	if got := g.Pending(); got != 0 {
+		t.Errorf("%d deliveries are pending still", got)
+	}
+	if sent, delivered := len(to.requests()), len(mustList(t, g, "wh_a", webhook.Delivered)); sent > 100 || delivered > sent {
+		t.Errorf("%d were sent and %d delivered, of those in flight", sent, delivered)
 	}
 }
 

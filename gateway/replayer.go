@@ -127,6 +127,19 @@ func (rs *replays) get(id string) *replayRun {
 	return rs.running[id]
 }
 
+// of returns the runs of a webhook.
+func (rs *replays) of(webhookID string) []*replayRun {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	var runs []*replayRun
+	for _, run := range rs.running {
+		if run.WebhookID == webhookID {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
 // admit takes a run in, which waits until it is ready, unless there are as many
 // as there may be.
 func (rs *replays) admit(run *replayRun) error {

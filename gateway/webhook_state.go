@@ -86,6 +86,7 @@ func (g *Gateway) stateChanged(h *held) {
 	case webhook.Active:
 		g.failing.reset(h.sub.ID)
 	case webhook.Disabled:
+		g.endReplays(h.sub.ID)
 		g.operations.disabled(h)
 	case webhook.Paused:
 	}

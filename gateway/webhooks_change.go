@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"reflect"
@@ -97,8 +98,46 @@ func (gen *Generation) staticCount(projectID string) int {
 //
 // Members that stay as they are, are not judged again: a webhook whose filter
 // no longer compiles can be paused. Of a webhook of the configuration only the
-// status can be changed.
+// status can be changed. A disabled one becomes active or paused only when all
+// that was pending is skipped: ChangeWebhook waits for that, and calls change
+// again.
 func (g *Gateway) ChangeWebhook(ctx context.Context, by *Key, id, ifMatch string, change func(*WebhookSpec)) (Webhook, error) {
+	for began := time.Now(); ; {
+		w, err := g.changeWebhook(ctx, by, id, ifMatch, change)
+		switch {
+		case !errors.Is(err, errSkipping):
+			return w, err
+		case time.Since(began) > skipTime:
+			return Webhook{}, unavailable("The webhook was disabled, and its pending deliveries are still being skipped. Send the request again.")
+		}
+		select {
+		case <-time.After(skipPause):
+		case <-ctx.Done():
+			return Webhook{}, refusal(ctx.Err(), noWebhook())
+		}
+	}
+}
+
+const (
+	// skipTime is how long the end of a disabled state waits for pending
+	// deliveries to be skipped, and skipPause how long until it looks again.
+	skipTime  = 10 * time.Second
+	skipPause = 10 * time.Millisecond
+)
+
+// errSkipping: deliveries that were pending when the webhook was disabled are
+// not all skipped yet.
+var errSkipping = errors.New("pending deliveries are being skipped")
+
+// skipping returns errSkipping if a change would send what disabling has ended.
+func (g *Gateway) skipping(before, after *webhook.Subscription) error {
+	if before.State == webhook.Disabled && after.State != webhook.Disabled && g.store.Backlog(before.ID) > 0 {
+		return errSkipping
+	}
+	return nil
+}
+
+func (g *Gateway) changeWebhook(ctx context.Context, by *Key, id, ifMatch string, change func(*WebhookSpec)) (Webhook, error) {
 	h, unlock, err := g.toChange(by, id, ifMatch)
 	if err != nil {
 		return Webhook{}, err
@@ -121,6 +160,9 @@ func (g *Gateway) ChangeWebhook(ctx context.Context, by *Key, id, ifMatch string
 	}
 	if reflect.DeepEqual(&sub, h.sub) {
 		return g.view(gen, id)
+	}
+	if err := g.skipping(h.sub, &sub); err != nil {
+		return Webhook{}, err
 	}
 	if err := g.update(ctx, h, &sub); err != nil {
 		return Webhook{}, refusal(fmt.Errorf("change webhook %s: %w", id, err), noWebhook())
@@ -148,6 +190,9 @@ func (g *Gateway) changeStatic(ctx context.Context, by *Key, gen *Generation, h 
 	}
 	if state.State == h.sub.State {
 		return g.view(gen, sub.ID)
+	}
+	if err := g.skipping(h.sub, &state); err != nil {
+		return Webhook{}, err
 	}
 	if err := g.update(ctx, h, &state); err != nil {
 		return Webhook{}, refusal(fmt.Errorf("change webhook %s: %w", sub.ID, err), noWebhook())

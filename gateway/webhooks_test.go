@@ -318,6 +318,49 @@ func (r *receiver) first(t *testing.T) interface{ Get(string) string } {
 	return nil
 }
 
+func TestDisablingForAMomentSkipsWhatIsPending(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusInternalServerError)
+	s := settings(t, webhook.Subscription{ID: "wh_a", URL: to.URL, ProjectID: "proj_1"})
+	s.Retry = queue.Schedule{time.Hour}
+	mustApply(t, g, s)
+	const n = 40
+	for range n {
+		deliveries(t, g, someEvent)
+	}
+	eventually(t, "all have failed once", func() bool { return len(to.requests()) == n })
+	setStatus(t, g, "wh_a", webhook.Disabled)
+	setStatus(t, g, "wh_a", webhook.Active)
+	if got := len(mustList(t, g, "wh_a", webhook.Skipped)); got != n {
+		t.Errorf("%d are skipped, want %d", got, n)
+	}
+	deliveries(t, g, someEvent)
+	eventually(t, "a new event is sent", func() bool { return len(to.requests()) == n+1 })
+}
+
+func TestAWebhookStaysDisabledWhileSomethingIsPending(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusInternalServerError)
+	hold := make(chan struct{})
+	to.hold.Store(&hold)
+	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", URL: to.URL, ProjectID: "proj_1", Timeout: 30 * time.Second}))
+	deliveries(t, g, someEvent)
+	eventually(t, "an attempt is under way", func() bool { return len(to.requests()) == 1 })
+	setStatus(t, g, "wh_a", webhook.Disabled)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := g.ChangeWebhook(ctx, everything, "wh_a", "", func(s *gateway.WebhookSpec) { s.Status = webhook.Paused })
+	wantProblem(t, err, problem.Unavailable)
+	if w, err := g.Webhook(t.Context(), everything, "wh_a"); err != nil || w.Status != webhook.Disabled {
+		t.Errorf("%s, %v", w.Status, err)
+	}
+	close(hold)
+	setStatus(t, g, "wh_a", webhook.Paused)
+	if got := len(mustList(t, g, "wh_a", webhook.Skipped)); got != 1 {
+		t.Errorf("%d are skipped, want the one whose attempt failed", got)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	g, _ := mustOpen(t, t.TempDir(), nil)
 	mustApply(t, g, settings(t))
