@@ -36,7 +36,7 @@ func (a *API) registerDeliveries(h huma.API) {
 		description: "One signed sample event, sent whatever the webhook's status, events and filters say, with the header x-tengine-test. " +
 			"It is in the log, is never retried and does not count against the webhook. At most 10 a minute.",
 		scope: gateway.ScopeManage, optional: true,
-		exists: webhookExists, check: checkTest,
+		exists: historyExists, check: checkTest, errors: []int{http.StatusConflict},
 		request: map[string]any{"type": "project.created"},
 	}, func(c *call, in *webhookPath, b *testEvent) (*detail, error) {
 		d, err := c.gw.SendTest(c, c.by, in.ID, b.request())
@@ -112,7 +112,7 @@ func (a *API) registerDeliveryList(h huma.API) {
 	register(a, h, operation[noBody]{
 		id: "list-deliveries", method: http.MethodGet, path: "/webhooks/{id}/deliveries",
 		summary: "List the deliveries of a webhook", description: "Newest first. A part can have fewer items than asked for, also none, while next_cursor is set.",
-		scope: gateway.ScopeRead, exists: webhookExists, page: pageOfDeliveries,
+		scope: gateway.ScopeRead, exists: historyExists, page: pageOfDeliveries,
 	}, func(c *call, in *deliveryQuery, _ *noBody) (*deliveries, error) {
 		found, next, err := c.gw.Deliveries(c, c.by, in.ID, in.filter(), in.page())
 		if err != nil {

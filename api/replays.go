@@ -81,7 +81,7 @@ func (a *API) registerReplays(h huma.API) {
 		description: "Deliveries created in [since, until) with one of the statuses become pending again: same id, next number, fresh schedule. " +
 			"Those of test events are left out. A dry run only counts, and answers 200.",
 		scope: gateway.ScopeManage, status: http.StatusAccepted, also: also{http.StatusOK, "The count of a dry run"}, errors: []int{http.StatusConflict},
-		exists: webhookExists, check: checkReplay, request: map[string]any{"since": "2024-01-01T00:00:00Z", "status": []string{"failed"}, "dry_run": false},
+		exists: historyExists, check: checkReplay, request: map[string]any{"since": "2024-01-01T00:00:00Z", "status": []string{"failed"}, "dry_run": false},
 	}, func(c *call, in *webhookPath, b *replayRequest) (*started, error) {
 		r, err := c.gw.Replay(c, c.by, in.ID, b.request())
 		if err != nil {

@@ -20,6 +20,12 @@ type webhookPath struct {
 	ID string `path:"id" doc:"The webhook's id: wh_…."`
 }
 
+// conditional is webhookPath with what the client believes about the webhook.
+type conditional struct {
+	ID      string `path:"id" doc:"The webhook's id: wh_…."`
+	IfMatch string `header:"If-Match" doc:"Do it only if the webhook has this ETag still, or one of several. * is any."`
+}
+
 type webhookAnswer struct {
 	ETag string `header:"ETag" doc:"Names this state of the webhook; see If-Match."`
 	Body wireWebhook
@@ -100,10 +106,6 @@ func (a *API) registerOneWebhook(h huma.API) {
 		return answerWebhook(&w, ""), nil
 	})
 
-	type conditional struct {
-		ID      string `path:"id" doc:"The webhook's id: wh_…."`
-		IfMatch string `header:"If-Match" doc:"Do it only if the webhook has this ETag still, or one of several. * is any."`
-	}
 	register(a, h, operation[change]{
 		id: "change-webhook", method: http.MethodPatch, path: "/webhooks/{id}",
 		summary: "Change a webhook",
@@ -146,10 +148,16 @@ func (a *API) registerRotation(h huma.API) {
 		description: "During the overlap both secrets sign. With primary new, x-tengine-signature is of the new secret and x-tengine-signature-previous of the old one; " +
 			"with previous, x-tengine-signature stays with the old one and x-tengine-signature-next is of the new one until the overlap ends. " +
 			"Another rotation within the overlap is a conflict unless it has force.",
-		scope: gateway.ScopeManage, optional: true, errors: []int{http.StatusConflict},
+		scope: gateway.ScopeManage, optional: true, errors: []int{http.StatusConflict, http.StatusPreconditionFailed},
 		exists: webhookExists, check: checkRotation, request: map[string]any{"overlap": "24h", "primary": "new"}, response: exampleWebhook,
-	}, func(c *call, in *webhookPath, b *rotation) (*webhookAnswer, error) {
-		w, secret, err := c.gw.RotateSecret(c, c.by, in.ID, b.rotation())
+	}, func(c *call, in *conditional, b *rotation) (*webhookAnswer, error) {
+		version, err := c.expectedVersion(in.ID)
+		if err != nil {
+			return nil, err
+		}
+		r := b.rotation()
+		r.IfMatch = version
+		w, secret, err := c.gw.RotateSecret(c, c.by, in.ID, r)
 		if err != nil {
 			return nil, err
 		}
@@ -178,6 +186,12 @@ func projectAllowed(c *call) error {
 
 func webhookExists(c *call) error {
 	return onlyMissing(c.gw.Webhook(c, c.asReader(), c.path("id")))
+}
+
+// historyExists is the exists of what can also be asked of a webhook that left
+// the configuration: it is there to be read about, and conflicts with the rest.
+func historyExists(c *call) error {
+	return onlyMissing(struct{}{}, c.gw.CheckHistory(c.by, c.path("id")))
 }
 
 // expectedVersion returns the version that the request's If-Match asks for; ""

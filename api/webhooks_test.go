@@ -227,9 +227,11 @@ func TestIfMatchGuardsAgainstLostChanges(t *testing.T) {
 		w.want(412, w.do("PATCH", path, `{"description":"2"}`, "If-Match", stale))
 		w.want(412, w.do("DELETE", path, "", "If-Match", stale))
 		w.want(412, w.do("DELETE", path, "", "If-Match", stale+", *"))
+		w.want(412, w.do("POST", path+"/rotate-secret", "", "If-Match", stale))
 	}
 	w.want(200, w.do("PATCH", path, `{"description":"3"}`, "If-Match", "*"))
 	w.want(200, w.do("PATCH", path, `{"description":"4"}`))
+	w.want(200, w.do("POST", path+"/rotate-secret", "", "If-Match", w.do("GET", path, "").Header.Get("ETag")))
 	now := w.do("GET", path, "").Header.Get("ETag")
 	w.want(204, w.do("DELETE", path, "", "If-Match", old+", "+now))
 	w.want(404, w.do("GET", path, ""))
@@ -323,6 +325,30 @@ func TestOnlyTheStatusOfAStaticWebhookCanBeChanged(t *testing.T) {
 	if got := w.want(200, w.do("PATCH", "/api/v1/webhooks/wh_static", `{"status":"paused"}`)); got.text(t, "status") != "paused" || got.text(t, "source") != "config" {
 		t.Errorf("%s", got.body)
 	}
+}
+
+// TestOfAParkedWebhookThereIsTheHistory takes a webhook out of the configuration.
+func TestOfAParkedWebhookThereIsTheHistory(t *testing.T) {
+	w := newWorld(t)
+	const hook = "/api/v1/webhooks/wh_static"
+	delivery := w.want(200, w.do("POST", hook+"/test", "")).text(t, "id")
+	without := w.settings()
+	without.Static = nil
+	if _, err := w.gw.Apply(t.Context(), without); err != nil {
+		t.Fatal(err)
+	}
+	w.want(404, w.do("GET", hook, ""))
+	w.want(404, w.do("PATCH", hook, `{"status":"paused"}`))
+	w.want(404, w.do("DELETE", hook, ""))
+	w.want(404, w.do("POST", hook+"/rotate-secret", ""))
+	w.want(200, w.do("GET", hook+"/deliveries", ""))
+	w.want(422, w.do("GET", hook+"/deliveries?limit=0", ""))
+	w.want(200, w.do("GET", "/api/v1/deliveries/"+delivery, ""))
+	w.want(200, w.do("POST", hook+"/replay", `{"since":"2024-01-01T00:00:00Z","dry_run":true}`))
+	w.want(409, w.do("POST", hook+"/replay", `{"since":"2024-01-01T00:00:00Z"}`))
+	w.want(409, w.do("POST", hook+"/test", ""))
+	w.want(422, w.do("POST", hook+"/test", `{"foo":1}`))
+	w.want(404, w.do("GET", hook+"/deliveries", "", "Authorization", "Bearer "+acmeKey))
 }
 
 func TestFailingGatewayIsNoFaultOfTheClient(t *testing.T) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -85,6 +86,7 @@ type Gateway struct {
 	locks    webhookLocks
 	vault    vault
 	keyFile  string
+	marker   []byte // of this process; see staticVersion
 
 	filterErrors errorBudgets
 	filterTimes  filter.ProjectTimes
@@ -126,6 +128,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if g.now == nil {
 		g.now = time.Now
 	}
+	g.marker = []byte(rand.Text())
 	var err error
 	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
 		return nil, fmt.Errorf("load api keys: %w", err)

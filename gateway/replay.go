@@ -80,6 +80,10 @@ func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r Repla
 	if err != nil {
 		return Replay{}, err
 	}
+	gen, err := g.generation()
+	if err != nil {
+		return Replay{}, err
+	}
 	now := g.now()
 	run, err := newReplayRun(r, now)
 	if err != nil {
@@ -94,6 +98,8 @@ func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r Repla
 		return Replay{}, stopping()
 	case hook.State == webhook.Disabled:
 		return Replay{}, replayOfDisabled()
+	case gen.webhook(webhookID) == nil:
+		return Replay{}, conflict("The webhook is missing from the configuration; nothing can be sent to it until it returns.")
 	}
 	run.ID = newReplayID(now)
 	return g.startReplay(ctx, run)

@@ -19,6 +19,7 @@ type Rotation struct {
 	Overlap time.Duration      // zero: none, the old secret ends at once
 	Primary webhook.SecretRole // webhook.SecretPrimary: the new one signs at once; SecretPrevious: the old one goes on. Empty is SecretPrimary
 	Force   bool               // also within the overlap of an earlier rotation
+	IfMatch string             // the Version that the webhook must have; empty: any
 }
 
 // The limits of Rotation.Overlap.
@@ -34,7 +35,7 @@ const (
 // that were live takes the place of the old one and the other is dropped at
 // once. The secret is returned only if it was generated, and never shown again.
 func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotation) (w Webhook, secret string, err error) {
-	h, unlock, err := g.toChange(by, id, "")
+	h, unlock, err := g.toChange(by, id, r.IfMatch)
 	if err != nil {
 		return Webhook{}, "", err
 	}

@@ -34,8 +34,9 @@ func (id keyID) String() string { return hex.EncodeToString(id[:]) }
 
 // sealKey is a key that seals records.
 type sealKey struct {
-	id   keyID
-	aead cipher.AEAD
+	id     keyID
+	aead   cipher.AEAD
+	marker []byte // the key of what tells one secret from another, see staticVersion
 }
 
 // newSealKey derives a key from a text that holds enough randomness (HKDF,
@@ -52,11 +53,15 @@ func newSealKey(text string) (*sealKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive secrets key: %w", err)
 	}
+	marker, err := derive("marker", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive secrets key: %w", err)
+	}
 	aead, err := chacha20poly1305.NewX(secret)
 	if err != nil {
 		return nil, fmt.Errorf("derive secrets key: %w", err)
 	}
-	return &sealKey{id: keyID(id), aead: aead}, nil
+	return &sealKey{id: keyID(id), aead: aead, marker: marker}, nil
 }
 
 // seal returns the data of rec, sealed.

@@ -59,7 +59,7 @@ func (g *Gateway) SendTest(ctx context.Context, by *Key, webhookID string, r Tes
 	}
 	sub := gen.webhook(webhookID)
 	if sub == nil {
-		return DeliveryDetail{}, conflict("The webhook is missing from the configuration; nothing can be sent to it.")
+		return DeliveryDetail{}, conflict("The webhook is missing from the configuration; nothing can be sent to it until it returns.")
 	}
 	receiver, err := gen.receiver(sub)
 	if err != nil {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -173,6 +174,13 @@ func (g *Gateway) visible(by *Key, webhookID string) (*webhook.Subscription, err
 	return gen.visible(by, webhookID)
 }
 
+// CheckHistory returns the problem that there is no webhook with this id for the
+// key. One that left the configuration is not there any more, but its history is.
+func (g *Gateway) CheckHistory(by *Key, webhookID string) error {
+	_, err := g.visible(by, webhookID)
+	return err
+}
+
 func noWebhook() *problem.Error {
 	return problem.New(problem.NotFound, "There is no webhook with this id.")
 }
@@ -205,20 +213,26 @@ func (g *Gateway) view(gen *Generation, webhookID string) (Webhook, error) {
 		w.Secrets = append(w.Secrets, SecretHint{Hint: signer.Hint(s.Value), Role: s.Role, ExpiresAt: s.ExpiresAt})
 	}
 	if sub.Static {
-		w.Version = staticVersion(w)
+		w.Version = g.staticVersion(gen, w, sub)
 	}
 	return w, nil
 }
 
 // staticVersion is the Version of a webhook whose configuration can change
-// without a change of its record.
-func staticVersion(w Webhook) string {
-	text, err := json.Marshal(w)
+// without a change of its record. It also changes with what w does not show; with
+// a key, so that nobody can try out what that is.
+func (g *Gateway) staticVersion(gen *Generation, w Webhook, sub *webhook.Subscription) string {
+	text, err := json.Marshal([]any{w, sub})
 	if err != nil {
 		return w.Version // a filter that is no JSON: the configuration has none
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:8])
+	key := g.marker
+	if k := gen.secrets.primary; k != nil {
+		key = k.marker // so that a restart changes no version
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(text)
+	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 // specOf returns what a webhook's owner decided, with secret header values

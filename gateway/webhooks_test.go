@@ -428,6 +428,44 @@ func TestOfAStaticWebhookOnlyTheStatusChanges(t *testing.T) {
 	}
 }
 
+func TestVersionOfAStaticWebhookCountsWhatIsNotShown(t *testing.T) {
+	dir := t.TempDir()
+	sub := func(token, secret string) webhook.Subscription {
+		return webhook.Subscription{
+			ID: "wh_a", ProjectID: "proj_1", URL: "http://127.0.0.1:9/",
+			Headers: []webhook.Header{{Name: "Authorization", Value: token}},
+			Secrets: []webhook.Secret{{Value: secret, Role: webhook.SecretPrimary}},
+		}
+	}
+	g, _ := mustOpen(t, dir, nil)
+	version := func(token, secret string) string {
+		t.Helper()
+		mustApply(t, g, settings(t, sub(token, secret)))
+		w, err := g.Webhook(t.Context(), ofOne, "wh_a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w.Version
+	}
+	before := version("one", "a-secret-of-the-file-1xyz")
+	if got := version("two", "a-secret-of-the-file-1xyz"); got == before {
+		t.Error("another value of a secret header changes nothing")
+	}
+	if got := version("one", "a-secret-of-the-file-2xyz"); got == before {
+		t.Error("another secret with the same hint changes nothing")
+	}
+	if got := version("one", "a-secret-of-the-file-1xyz"); got != before {
+		t.Errorf("what it was has version %s now, not %s", got, before)
+	}
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g, _ = mustOpen(t, dir, nil)
+	if got := version("one", "a-secret-of-the-file-1xyz"); got != before {
+		t.Errorf("after a restart %s, want %s", got, before)
+	}
+}
+
 func TestChangeHoldsInEveryGeneration(t *testing.T) {
 	g, _ := mustOpen(t, t.TempDir(), nil)
 	mustApply(t, g, settings(t))
