@@ -59,12 +59,13 @@ func New(o Options) (*API, error) {
 	a.registerFilters(h)
 	a.registerLinks(h)
 	a.registerGateway(h)
+	describeDocument(h.OpenAPI())
 	finishDocument(h.OpenAPI())
 	var err error
 	if a.document, err = json.Marshal(h.OpenAPI()); err != nil {
 		return nil, fmt.Errorf("encode OpenAPI document: %w", err)
 	}
-	a.routes.add(http.MethodGet, "/openapi.json", a.serveDocument)
+	a.routes.add(http.MethodGet, documentPath, a.serveDocument)
 	return a, nil
 }
 

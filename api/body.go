@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"mime"
@@ -27,22 +28,25 @@ func readBody(w http.ResponseWriter, r *http.Request, optional bool) ([]byte, er
 	if optional && r.ContentLength == 0 {
 		return nil, nil
 	}
+	limitBodyTime(w, r)
+	body := bufio.NewReader(http.MaxBytesReader(w, r.Body, maxBody))
+	if optional && r.ContentLength < 0 { // it comes in chunks, of which there may be none
+		if _, err := body.Peek(1); errors.Is(err, io.EOF) {
+			return nil, nil
+		}
+	}
 	if err := checkMediaType(r.Header); err != nil {
 		return nil, err
 	}
 	if r.ContentLength > maxBody {
 		return nil, tooLarge()
 	}
-	limitBodyTime(w, r)
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	text, err := io.ReadAll(body)
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, tooLarge()
 	}
 	if err != nil {
 		return nil, problem.New(problem.BadRequest, "The body did not arrive whole.")
-	}
-	if optional && len(text) == 0 {
-		return nil, nil
 	}
 	return text, nil
 }

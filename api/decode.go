@@ -194,8 +194,8 @@ func (d *decoder) value(raw jsontext.Value, v reflect.Value, at string) {
 		}
 		v.SetBool(raw.Kind() == 't')
 	case reflect.Int:
-		n, err := strconv.Atoi(string(raw))
-		if err != nil {
+		n, ok := wholeNumber(raw)
+		if !ok {
 			d.add(problem.WrongType, "This must be a whole number.", at)
 			return
 		}

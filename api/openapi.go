@@ -200,6 +200,24 @@ func operationOf(item *huma.PathItem, method string) *huma.Operation {
 	}
 }
 
+// documentPath is where the document is served.
+const documentPath = "/openapi.json"
+
+// describeDocument adds the document's own route, which huma does not serve.
+func describeDocument(o *huma.OpenAPI) {
+	op := operation[noBody]{
+		id: "get-openapi", method: http.MethodGet, path: documentPath,
+		summary: "Read this document", description: "OpenAPI 3.1. No key is needed.",
+	}
+	doc := op.document(o)
+	delete(doc.Responses, strconv.Itoa(http.StatusServiceUnavailable)) // it waits for nothing
+	doc.Responses["200"] = &huma.Response{
+		Description: http.StatusText(http.StatusOK),
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true}}},
+	}
+	o.AddOperation(&doc)
+}
+
 // finishDocument puts into the schemas what tags cannot say.
 func finishDocument(o *huma.OpenAPI) {
 	schemas := o.Components.Schemas.Map()

@@ -114,15 +114,24 @@ func (*timeout) Schema(r huma.Registry) *huma.Schema { return new(duration).Sche
 type concurrency int
 
 func (v *concurrency) read(d *decoder, raw jsontext.Value, at string) {
-	n, err := strconv.Atoi(string(raw))
+	n, ok := wholeNumber(raw)
 	switch {
 	case raw.Kind() != '0':
 		d.add(problem.WrongType, "This must be a whole number.", at)
-	case err != nil || n < 1 || n > gateway.MaxConcurrency:
+	case !ok || n < 1 || n > gateway.MaxConcurrency:
 		d.add(problem.InvalidValue, "The concurrency must be a whole number from 1 to "+strconv.Itoa(gateway.MaxConcurrency)+".", at)
 	default:
 		*v = concurrency(n)
 	}
+}
+
+// wholeNumber reads an integer as JSON Schema has it: 5, and 5.0 or 5e0 as well.
+func wholeNumber(raw jsontext.Value) (int, bool) {
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return 0, false
+	}
+	return int(f), true
 }
 
 // Schema implements huma.SchemaProvider.
@@ -149,7 +158,7 @@ func (v *rate) read(d *decoder, raw jsontext.Value, at string) {
 
 // Schema implements huma.SchemaProvider.
 func (*rate) Schema(huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeString, Pattern: "^[1-9][0-9]{0,6}/[smh]$", Examples: []any{"50/s"}}
+	return &huma.Schema{Type: huma.TypeString, Pattern: "^([1-9][0-9]{0,5}|1000000)/[smh]$", Examples: []any{"50/s"}}
 }
 
 // moment is an RFC 3339 time.

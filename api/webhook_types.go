@@ -85,7 +85,7 @@ func newWireWebhook(w *gateway.Webhook, secret string) wireWebhook {
 
 // creation is the body that creates a webhook.
 type creation struct {
-	URL    member[string]   `json:"url" doc:"Where deliveries go: an absolute https URL." example:"https://your-app.com/webhook"`
+	URL    member[string]   `json:"url" minLength:"1" maxLength:"2048" doc:"Where deliveries go: an absolute https URL." example:"https://your-app.com/webhook"`
 	Events member[[]string] `json:"events" minItems:"1" maxItems:"100" doc:"Event types, all types of a noun such as project.*, or *."`
 	WebhookMembers
 	Secret member[string] `json:"secret" required:"false" nullable:"true" minLength:"16" maxLength:"256" ifempty:"A secret has 16 to 256 characters. Leave it out to have one made." doc:"The signing secret, 16 to 256 characters. Without one the gateway makes it and shows it in the answer."`
@@ -94,7 +94,7 @@ type creation struct {
 // change is the body that changes a webhook: a merge patch (RFC 7396) at the
 // top level. What is not there stays; null resets to the default.
 type change struct {
-	URL    member[string]   `json:"url" required:"false" ifnull:"A webhook needs a URL."`
+	URL    member[string]   `json:"url" required:"false" minLength:"1" maxLength:"2048" ifnull:"A webhook needs a URL."`
 	Events member[[]string] `json:"events" required:"false" minItems:"1" maxItems:"100" ifnull:"A webhook needs events; \"*\" is all of them."`
 	WebhookMembers
 	Secret member[string] `json:"secret" required:"false" minLength:"16" maxLength:"256" ifempty:"A secret has 16 to 256 characters. Leave it out to keep the present one." ifnull:"A secret cannot be removed. Call rotate-secret to have another one made." doc:"Replaces the secret at once and ends a rotation. See rotate-secret for a change with an overlap."`

@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"fmt"
+	"io"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -212,6 +214,46 @@ func TestChangeMergesAtTheTopLevel(t *testing.T) {
 	}
 	if got := change(`{"status":"disabled"}`).text(t, "disabled_reason"); got != "manual" {
 		t.Errorf("disabled_reason %q, want manual", got)
+	}
+}
+
+func TestNumbersAreWholeAsJSONSchemaHasIt(t *testing.T) {
+	w := newWorld(t)
+	hook := "/api/v1/webhooks/" + w.create("acme", "")
+	for _, text := range []string{"5", "5.0", "5e0", "0.5e1", "50E-1"} {
+		got := w.want(200, w.do("PATCH", hook, `{"concurrency":`+text+`}`)).get(t, "concurrency")
+		if fmt.Sprint(got) != "5" {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for _, text := range []string{"5.5", "0.0", "1000.5", "1e3000", "1e17", `"5"`} {
+		w.want(422, w.do("PATCH", hook, `{"concurrency":`+text+`}`))
+	}
+}
+
+func TestABodyThatMayBeLeftOutMayBeEmptyInAnyFraming(t *testing.T) {
+	w := newWorld(t)
+	path := "/api/v1/webhooks/" + w.create("acme", "") + "/rotate-secret"
+	chunked := func(body, contentType string) int {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "http://site"+path, io.MultiReader(strings.NewReader(body)))
+		r.ContentLength = -1
+		r.Header.Set("Authorization", "Bearer "+allKey)
+		if contentType != "" {
+			r.Header.Set("Content-Type", contentType)
+		}
+		rec := httptest.NewRecorder()
+		w.api.Route(r).ServeHTTP(rec, r)
+		return rec.Code
+	}
+	for _, tc := range []struct {
+		body, contentType string
+		want              int
+	}{
+		{"", "", 200}, {"", "application/json", 409}, {"{}", "", 415}, {`{"force":true}`, "application/json", 200}, {" ", "application/json", 400},
+	} {
+		if got := chunked(tc.body, tc.contentType); got != tc.want {
+			t.Errorf("%q as %q: %d, want %d", tc.body, tc.contentType, got, tc.want)
+		}
 	}
 }
 
