@@ -9,8 +9,10 @@ package problem
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -104,17 +106,40 @@ type Document struct {
 	Errors []Item `json:"errors,omitempty"`
 }
 
-// Document returns e as the document that is sent.
+// The bounds of a document. Without them a request could have an answer made that
+// is many times as large as itself.
+const (
+	maxItems   = 100  // that are listed
+	maxPointer = 1024 // bytes
+)
+
+// Document returns e as the document that is sent. It lists the first items and
+// says how many there are. A pointer that is very long is cut to that of an object
+// or array that holds what it is about.
 func (e *Error) Document() Document {
 	info := codes[e.Code]
-	return Document{
+	d := Document{
 		Type:   TypeBase + string(e.Code),
 		Title:  info.title,
 		Status: info.status,
 		Detail: e.Detail,
 		Code:   e.Code,
-		Errors: e.Items,
+		Errors: slices.Clone(e.Items[:min(len(e.Items), maxItems)]),
 	}
+	if len(e.Items) > maxItems {
+		d.Detail = strings.TrimSpace(fmt.Sprintf("%s Of %d problems the first %d are listed.", d.Detail, len(e.Items), maxItems))
+	}
+	for i := range d.Errors {
+		d.Errors[i].Pointer = cutPointer(d.Errors[i].Pointer)
+	}
+	return d
+}
+
+func cutPointer(pointer string) string {
+	if len(pointer) <= maxPointer {
+		return pointer
+	}
+	return pointer[:max(0, strings.LastIndexByte(pointer[:maxPointer+1], '/'))]
 }
 
 // Status returns the HTTP status of e.

@@ -157,6 +157,29 @@ func TestWriteGivesEachItemItsPlace(t *testing.T) {
 	}
 }
 
+func TestADocumentIsBounded(t *testing.T) {
+	items := make([]problem.Item, 250)
+	for i := range items {
+		items[i] = problem.Item{Code: problem.UnknownMember, Detail: "No.", Pointer: "#/filters/" + strings.Repeat("x", i*100)}
+	}
+	doc := problem.New(problem.Invalid, "Wrong.", items...).Document()
+	if len(doc.Errors) != 100 || doc.Detail != "Wrong. Of 250 problems the first 100 are listed." {
+		t.Errorf("%d items, detail %q", len(doc.Errors), doc.Detail)
+	}
+	if got, want := doc.Errors[10].Pointer, items[10].Pointer; got != want {
+		t.Errorf("a pointer of %d bytes became one of %d", len(want), len(got))
+	}
+	if got := doc.Errors[11].Pointer; got != "#/filters" {
+		t.Errorf("a long pointer became %.100q", got)
+	}
+	if len(items[11].Pointer) < 1000 {
+		t.Error("the error itself was changed")
+	}
+	if doc := problem.New(problem.NotFound, "").Document(); doc.Errors != nil {
+		t.Errorf("no items became %v", doc.Errors)
+	}
+}
+
 func TestWriteFindsTheProblemInsideAnError(t *testing.T) {
 	rec := httptest.NewRecorder()
 	problem.Write(rec, fmt.Errorf("publish event evt_1: %w", problem.New(problem.DiskFull, "")))
