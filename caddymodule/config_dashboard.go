@@ -33,7 +33,9 @@ type Dashboard struct {
 	Mount string `json:"mount,omitempty"`
 
 	// Where browsers reach the site that the dashboard is on, such as
-	// `https://hooks.example.com`. Links to the dashboard begin with it.
+	// `https://hooks.example.com`. Links to the dashboard begin with it. It is
+	// needed where a proxy in front changes the Host of requests: changes that
+	// come from a page of another host are refused.
 	// Default: scheme and host of the request that asks for a link.
 	PublicURL string `json:"public_url,omitempty"`
 

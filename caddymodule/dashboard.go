@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -46,6 +47,9 @@ func (h *Dashboard) Provision(ctx caddy.Context) error {
 		Secure:         isSecure,
 		FrameAncestors: h.FrameAncestors,
 		Logger:         h.life.logger,
+	}
+	if public, err := url.Parse(h.PublicURL); err == nil {
+		o.PublicHost = public.Host
 	}
 	if h.ProjectsFrom != "" {
 		o.Identity = h.identify

@@ -38,6 +38,10 @@ type Options struct {
 	// be shown to the client. Nil: visitors sign in and have sessions.
 	Identity func(*http.Request) (*gateway.Key, error)
 
+	// PublicHost is the host, with the port if need be, that browsers know the
+	// pages by, where a proxy in front sends another one. Optional.
+	PublicHost string
+
 	// FrameAncestors are the origins that may show the pages in a frame. None:
 	// nobody may.
 	FrameAncestors []string
@@ -49,7 +53,6 @@ type Options struct {
 type Dashboard struct {
 	o      Options
 	csp    string
-	csrf   *http.CrossOriginProtection
 	pages  pages
 	mux    *http.ServeMux
 	assets map[string]asset
@@ -77,7 +80,6 @@ func New(o Options) (*Dashboard, error) {
 	d := &Dashboard{
 		o:       o,
 		csp:     policy(o.FrameAncestors),
-		csrf:    http.NewCrossOriginProtection(),
 		mux:     http.NewServeMux(),
 		closing: make(chan struct{}),
 	}
@@ -251,7 +253,7 @@ func safeMethod(method string) string {
 // was answered.
 func (d *Dashboard) native(w http.ResponseWriter, r *http.Request) bool {
 	w.Header().Set("Cache-Control", "no-store")
-	if err := d.csrf.Check(r); err != nil {
+	if d.foreign(r) {
 		d.fail(w, r, nil, errForeign)
 		return false
 	}

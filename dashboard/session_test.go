@@ -252,11 +252,13 @@ func TestSessionsEndWhenIdleAndAfterADay(t *testing.T) {
 }
 
 func TestForeignStateChangesAreRefused(t *testing.T) {
-	w := newWorld(t, nil)
+	w := newWorld(t, func(w *world) { w.options.PublicHost = "hooks.example.com" })
 	b := w.signedIn(acmeKey)
 	id := w.create(nil)
 	for _, header := range [][]string{
 		{"Origin", "https://evil.example.com"}, {"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "null"},
+		{"Origin", "https://evil.example.com", "Sec-Fetch-Site", "same-origin"}, {"Origin", w.site.URL, "Sec-Fetch-Site", "cross-site"},
+		{"Origin", w.site.URL + "0", "Sec-Fetch-Site", "same-origin"},
 	} {
 		for _, path := range []string{"/login", "/logout", "/open", "/new", "/webhook/" + id + "/delete", "/webhook/" + id + "/status"} {
 			got := b.do(http.MethodPost, path, url.Values{"status": {"disabled"}}, header...)
@@ -272,8 +274,14 @@ func TestForeignStateChangesAreRefused(t *testing.T) {
 	if _, err := w.gw.Webhook(t.Context(), &w.keys[0], id); err != nil {
 		t.Error("the webhook is gone")
 	}
-	if got := b.post("/webhook/"+id+"/status", url.Values{"status": {"paused"}}, "Origin", w.site.URL); got.status != 303 {
-		t.Errorf("from the site itself: %d", got.status)
+	for _, origin := range []string{
+		w.site.URL, strings.Replace(w.site.URL, "http:", "https:", 1), // behind a proxy that ends TLS
+		"null",                                                       // a browser's, from a page without a referrer
+		"https://hooks.example.com", "https://HOOKS.example.com:443", // the public one
+	} {
+		if got := b.post("/webhook/"+id+"/status", url.Values{"status": {"paused"}}, "Origin", origin); got.status != 303 {
+			t.Errorf("from the site itself as %s: %d", origin, got.status)
+		}
 	}
 }
 
