@@ -29,6 +29,7 @@ func FuzzDecode(f *testing.F) {
 		fuzzBody[testEvent](t, text, preserve)
 		fuzzBody[replayRequest](t, text, preserve)
 		fuzzBody[filterTest](t, text, preserve)
+		fuzzBody[newKey](t, text, preserve)
 	})
 }
 

@@ -1,13 +1,13 @@
 package caddymodule
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"time"
 
+	"github.com/tengineai/webhook-gateway/api"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 )
@@ -80,11 +80,15 @@ func (*Admin) keys(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway) 
 }
 
 func (*Admin) createKey(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway) error {
-	var wanted NewKey
-	if err := readAdminJSON(w, r, &wanted); err != nil {
+	text, err := readAdminJSON(w, r)
+	if err != nil {
 		return err
 	}
-	key, token, err := gw.CreateKey(r.Context(), gateway.KeySpec(wanted))
+	wanted, err := api.DecodeKey(text)
+	if err != nil {
+		return err
+	}
+	key, token, err := gw.CreateKey(r.Context(), wanted)
 	if err != nil {
 		return err
 	}
@@ -105,22 +109,18 @@ func (*Admin) revokeKey(w http.ResponseWriter, r *http.Request, gw *gateway.Gate
 // event, in bytes.
 const maxAdminBody = 1 << 20
 
-// readAdminJSON reads a JSON body. Only application/json is taken: a web page
-// could make a browser send another type here without asking.
-func readAdminJSON(w http.ResponseWriter, r *http.Request, into any) error {
+// readAdminJSON reads a body. Only application/json is taken: a web page could
+// make a browser send another type here without asking.
+func readAdminJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
-		return problem.New(problem.UnsupportedMediaType, "Send the header Content-Type: application/json.")
+		return nil, problem.New(problem.UnsupportedMediaType, "Send the header Content-Type: application/json.")
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdminBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdminBody))
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return tooLarge(maxAdminBody)
+		return nil, tooLarge(maxAdminBody)
 	}
-	return problem.New(problem.BadRequest, "The body is not one JSON object with the members of this route.")
+	if err != nil {
+		return nil, problem.New(problem.BadRequest, "The body did not arrive whole.")
+	}
+	return text, nil
 }

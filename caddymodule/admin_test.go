@@ -31,7 +31,8 @@ func TestAdminRoutesAnswerBadRequestsWithProblems(t *testing.T) {
 		{"POST", "keys", "text/plain", `{"name":"x"}`, 415, "unsupported_media_type"}, // what a web page may send unasked
 		{"POST", "keys", js, `{`, 400, "bad_request"},
 		{"POST", "keys", js, `{"name":"x"} {}`, 400, "bad_request"},
-		{"POST", "keys", js, `{"name":"x","token":"mine"}`, 400, "bad_request"},
+		{"POST", "keys", js, `{"name":"x","token":"mine"}`, 422, "invalid"},
+		{"POST", "keys", js, `[]`, 422, "invalid"},
 		{"POST", "keys", js, `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "too_large"},
 		{"POST", "keys", js, `{}`, 422, "invalid"},
 		{"DELETE", "keys/nobody", "", "", 404, "not_found"},
@@ -47,6 +48,12 @@ func TestAdminRoutesAnswerBadRequestsWithProblems(t *testing.T) {
 		}
 		if code, _ := problemOf(t, got.body); got.status != tc.status || code != tc.code {
 			t.Errorf("%s %s %.40s: %d %s, want %d %s", tc.method, tc.path, tc.body, got.status, code, tc.status, tc.code)
+		}
+	}
+	refused := s.askAdmin("POST", "keys", js, `{"Name":"x","scopes":["read",5,"admin"],"projects":"p","expires_at":"2001-01-01T00:00:00Z"}`)
+	for _, want := range []string{`"#/Name"`, `"#/name"`, `"#/scopes/1"`, `"#/scopes/2"`, `"#/projects"`, `"#/expires_at"`} {
+		if strings.Count(refused.body, want) != 1 {
+			t.Errorf("not once %s: %s", want, refused.body)
 		}
 	}
 	got := s.askAdmin("POST", "events", js, `{"type":"project.created","id":"evt_1","data":{"id":"p"}}`)

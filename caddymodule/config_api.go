@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -75,8 +76,9 @@ var pathPrefixForm = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)*$`)
 // checkPathPrefix checks a path under which something is served. "/" is the
 // root.
 func checkPathPrefix(path string) error {
-	if path != "/" && (path == "" || !pathPrefixForm.MatchString(path)) {
-		return errors.New("it must be a path such as /api/v1, without a slash at its end and without escapes")
+	dots := strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../") // which clients resolve
+	if path != "/" && (path == "" || dots || !pathPrefixForm.MatchString(path)) {
+		return errors.New("it must be a path such as /api/v1, without a slash at its end, and without escapes or dot segments")
 	}
 	return nil
 }

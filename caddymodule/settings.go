@@ -239,7 +239,11 @@ func (k *APIKey) key(name string, logger *zap.Logger) (gateway.Key, error) {
 		return gateway.Key{}, err
 	}
 	key := gateway.Key{Name: name, Scopes: scopes, Projects: projectsOf(k.Projects)}
-	if digits, ok := strings.CutPrefix(token, "sha256:"); ok {
+	digits, hashed := strings.CutPrefix(token, hashPrefix)
+	if !hashed && len(token) >= len(hashPrefix) && strings.EqualFold(token[:len(hashPrefix)], hashPrefix) {
+		return gateway.Key{}, errors.New("sha256: before the hash of a token is in lower case") // nobody means this for a token
+	}
+	if hashed {
 		if n, err := hex.Decode(key.Hash[:], []byte(digits)); len(digits) != 2*sha256.Size || err != nil || n != sha256.Size {
 			return gateway.Key{}, errors.New("what follows sha256: must be the 64 hex digits of the token's hash")
 		}
@@ -259,8 +263,9 @@ func (k *APIKey) key(name string, logger *zap.Logger) (gateway.Key, error) {
 }
 
 const (
-	minToken = 20
-	maxToken = 256
+	minToken   = 20
+	maxToken   = 256
+	hashPrefix = "sha256:"
 )
 
 func checkToken(token string) error {

@@ -213,6 +213,28 @@ func TestAPIKeys(t *testing.T) {
 	}
 }
 
+func TestAHashThatIsNoneIsNoToken(t *testing.T) {
+	digits := strings.Repeat("0a", 32)
+	for _, token := range []string{"SHA256:" + digits, "Sha256:" + digits, "sha256:" + digits[1:], "sha256:" + digits + "0", "sha256:" + strings.Repeat("g", 64), "SHA256:a-token-that-is-long-enough"} {
+		if _, err := (&APIKey{Token: token}).key("a", zap.NewNop()); err == nil || strings.Contains(err.Error(), digits[2:]) {
+			t.Errorf("%s: %v, want an error that does not repeat it", token, err)
+		}
+	}
+}
+
+func TestPathPrefixes(t *testing.T) {
+	for _, path := range []string{"/", "/api/v1", "/.well-known/hooks", "/a..b", "/..."} {
+		if err := checkPathPrefix(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, path := range []string{"", "api", "/api/", "//", "/api//v1", "/.", "/..", "/api/../v1", "/api/./v1", "/api/..", "/a%20b", "/a?b"} {
+		if checkPathPrefix(path) == nil {
+			t.Errorf("%q is taken", path)
+		}
+	}
+}
+
 func TestStaticWebhooks(t *testing.T) {
 	t.Setenv("WGW_TOKEN", "of-{env.HOME}") // what a placeholder stands for is not resolved again
 	t.Setenv("WGW_SECRET", "  a secret with spaces  ")

@@ -37,8 +37,8 @@ type KeySpec struct {
 
 var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// check returns a problem with everything that is wrong with the spec.
-func (s *KeySpec) check(now time.Time) error {
+// Check returns a problem with everything that is wrong with the spec.
+func (s *KeySpec) Check(now time.Time) error {
 	var items []problem.Item
 	wrong := func(pointer, detail string) {
 		items = append(items, problem.Item{Code: problem.InvalidValue, Pointer: pointer, Detail: detail})
@@ -76,7 +76,7 @@ func (g *Gateway) CreateKey(ctx context.Context, spec KeySpec) (Key, string, err
 		return Key{}, "", err
 	}
 	now := g.now().UTC()
-	if err := spec.check(now); err != nil {
+	if err := spec.Check(now); err != nil {
 		return Key{}, "", err
 	}
 	if slices.ContainsFunc(gen.settings.Keys, func(k Key) bool { return k.Name == spec.Name }) {
