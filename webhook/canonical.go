@@ -58,6 +58,7 @@ type canonicalizer struct {
 	dec      *jsontext.Decoder
 	in       bytes.Buffer // what dec reads: src, not copied
 	src      []byte
+	copied   bool // whether src is a copy, of which dec sees each change: see hollow
 	preserve bool
 
 	// out is never pooled: what was read from it stays valid.
@@ -109,7 +110,10 @@ var canonicalizers = sync.Pool{New: func() any {
 func newCanonicalizer(src []byte, preserve bool) *canonicalizer {
 	c := canonicalizers.Get().(*canonicalizer)
 	c.src, c.preserve = src, preserve
-	c.in = *bytes.NewBuffer(src)
+	if c.copied = nestsBeyond(src, decoderDepth-1); c.copied {
+		c.src = bytes.Clone(src)
+	}
+	c.in = *bytes.NewBuffer(c.src)
 	// Both are judged here: jsontext would stop at the first one.
 	c.dec.Reset(&c.in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	c.out = make([]byte, 0, len(src))
@@ -159,8 +163,9 @@ func (c *canonicalizer) end() error {
 }
 
 // value reads the next value and appends its canonical form to out. Its
-// problems are added to items; the error is only for what is not JSON. The
-// members of the value, if it is an object, are then in c.members.
+// problems are added to items; the error, always BadRequest, is only for what
+// is not JSON. The members of the value, if it is an object, are then in
+// c.members.
 func (c *canonicalizer) value(level int) error {
 	c.level, c.counted, c.drained, c.rootID = level, 0, false, nil
 	c.stack, c.members = c.stack[:0], c.members[:0]
@@ -199,11 +204,11 @@ func (c *canonicalizer) value(level int) error {
 			c.before(kind)
 			c.out = append(c.out, raw...)
 		case '{', '[':
-			if c.level+len(c.stack) > MaxDepth {
+			if c.tooDeep(len(c.stack)) {
 				c.before(kind)
 				c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
-				if err := c.dec.SkipValue(); err != nil {
-					return c.syntax(err)
+				if err := c.skip(); err != nil {
+					return err
 				}
 				break
 			}
@@ -331,7 +336,13 @@ func (c *canonicalizer) crowded(top *container) bool {
 // already, but it may still turn out not to be JSON.
 func (c *canonicalizer) drain(outer int) error {
 	c.drained = true
-	for c.dec.StackDepth() > outer {
+	for open := c.dec.StackDepth() - outer; open > 0; open = c.dec.StackDepth() - outer {
+		if kind := c.dec.PeekKind(); (kind == '{' || kind == '[') && c.tooDeep(open) {
+			if err := c.skip(); err != nil {
+				return err
+			}
+			continue
+		}
 		if _, err := c.dec.ReadToken(); err != nil {
 			return c.syntax(err)
 		}
@@ -380,9 +391,6 @@ func (c *canonicalizer) asProblem() *problem.Error {
 	return problem.New(problem.Invalid, detail, c.items...)
 }
 
-// decoderDepth is the nesting that jsontext gives up at.
-const decoderDepth = 10_000
-
 // syntax turns an error of the decoder into one for the sender.
 func (c *canonicalizer) syntax(err error) error {
 	at := int64(len(c.src))
@@ -390,12 +398,17 @@ func (c *canonicalizer) syntax(err error) error {
 		at = min(se.ByteOffset, at)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return malformed("The text ends before the JSON value does.", int64(len(c.src)))
+		return endsEarly(len(c.src))
 	}
-	if c.dec.StackDepth() >= decoderDepth && at < int64(len(c.src)) && (c.src[at] == '{' || c.src[at] == '[') {
-		return c.refusal() // that it is too deep was noted long before
-	}
-	return malformed("The text is not JSON from this offset on.", at)
+	return notJSON(at)
+}
+
+func endsEarly(offset int) *problem.Error {
+	return malformed("The text ends before the JSON value does.", int64(offset))
+}
+
+func notJSON(offset int64) *problem.Error {
+	return malformed("The text is not JSON from this offset on.", offset)
 }
 
 func malformed(detail string, offset int64) *problem.Error {

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/tengineai/webhook-gateway/problem"
@@ -140,6 +143,13 @@ func TestCanonicalTellsWhereTheTextIsNotJSON(t *testing.T) {
 		{"bad escape", `["\x"]`, 2},
 		{"after a duplicate", `{"a":1,"a":2`, 12},
 		{"after too many levels", strings.Repeat("[", 100), 100},
+		{"after far too many levels", strings.Repeat("[", 12_000), 12_000},
+		{"behind far too many levels", strings.Repeat("[", 12_000) + "oops", 12_000},
+		{"far too deep and cut off in a string", strings.Repeat(`{"a":`, 12_000) + `"x`, 60_002},
+		{"brackets that do not match far too deep", strings.Repeat("[", 12_000) + "}", 12_000},
+		{"behind what is far too deep", strings.Repeat("[", 12_000) + strings.Repeat("]", 12_000) + "x", 24_000},
+		{"an array as a name at the last level", strings.Repeat("[", 62) + "{[", 63},
+		{"an object as a name at the last level", strings.Repeat(`[`, 62) + `{"a":1,{`, 69},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,19 +167,78 @@ func TestCanonicalLimitsDepth(t *testing.T) {
 	if _, err := webhook.Canonical(nested(levels), false); err != nil {
 		t.Errorf("%d levels: %v", levels, err)
 	}
-	for _, n := range []int{levels + 1, 9_999, 10_000, 10_001, 50_000} {
+	for _, n := range []int{levels + 1, 9_999, 10_000, 10_001, 50_000, 1_000_000} {
 		_, err := webhook.Canonical(nested(n), true)
 		wantItems(t, err, problem.Invalid, []problem.Item{{Code: problem.TooDeep, Pointer: "#" + strings.Repeat("/a", levels)}})
 	}
 }
 
 func TestCanonicalGoesOnBehindWhatIsTooDeep(t *testing.T) {
-	deep := strings.Repeat("[", 70) + strings.Repeat("]", 70)
-	_, err := webhook.Canonical([]byte(`{"a":`+deep+`,"b":1e999}`), false)
-	wantItems(t, err, problem.Invalid, []problem.Item{
-		{Code: problem.TooDeep, Pointer: "#/a" + strings.Repeat("/0", 62)},
-		{Code: problem.NumberOverflow, Pointer: "#/b"},
+	for _, levels := range []int{70, 20_000} {
+		deep := strings.Repeat("[", levels) + strings.Repeat("]", levels)
+		src := []byte(`{"a": ` + deep + `,"b":1e999}`)
+		before := bytes.Clone(src)
+		_, err := webhook.Canonical(src, false)
+		wantItems(t, err, problem.Invalid, []problem.Item{
+			{Code: problem.TooDeep, Pointer: "#/a" + strings.Repeat("/0", 62)},
+			{Code: problem.NumberOverflow, Pointer: "#/b"},
+		})
+		if !bytes.Equal(src, before) {
+			t.Errorf("%d levels: the text was changed", levels)
+		}
+	}
+}
+
+func TestCanonicalReadsWhatIsTooDeepAsJSON(t *testing.T) {
+	for text, valid := range map[string]bool{
+		`{"a":[],"b":{},"c":[{"d":1},[2,"x"]]}`: true, " [ 1 ,\t2\r\n] ": true, `["\"\\\/\b\f\n\r\t\u00aF\ud800"]`: true,
+		`[true,false,null,0,-0,1.5,10e3,1E+2,1e-2]`: true, "[\"\x7f\xff\"]": true, "{\"a\" : 1}": true,
+		`[1,]`: false, `[,1]`: false, `[1 2]`: false, `{"a":1,}`: false, `{"a"}`: false, `{"a":}`: false, `{1:2}`: false, `{"a",1}`: false,
+		`[}`: false, `{]`: false, `["\x"]`: false, `["\u00g0"]`: false, "[\"\n\"]": false, `[01]`: false, `[1.]`: false, `[.5]`: false, `[1e]`: false,
+		`[-]`: false, `[+1]`: false, `[tru]`: false, `[nul1]`: false, `[NaN]`: false, "[\x00]": false, "[\"\x00\"]": false, `[]]`: false, "[\u00a0]": false,
+	} {
+		checkDeepText(t, []byte(text), valid)
+	}
+}
+
+func FuzzDeepText(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seededDocument(seed))
+	}
+	for _, text := range []string{`[{"a":[1,-2.5e+3,"\u00ff\n",true,null]},[]]`, `[1,]`, `{"a":1,}`, `[01]`, `["\x"]`, `{"a"`, "[\"\x00\"]", `],[`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if len(text) > 9000 { // the decoder could give up
+			return
+		}
+		dec := jsontext.NewDecoder(bytes.NewReader(slices.Concat([]byte("["), deepText(text), []byte("]"))), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+		err := dec.SkipValue()
+		if err == nil {
+			_, err = dec.ReadToken()
+		}
+		checkDeepText(t, text, errors.Is(err, io.EOF))
 	})
+}
+
+// checkDeepText checks whether a text is taken for JSON when it stands so deep
+// that it is not decoded.
+func checkDeepText(t *testing.T, text []byte, valid bool) {
+	t.Helper()
+	doc := append([]byte("["+strings.Repeat("[],", 10_000)), deepText(text)...)
+	_, err := webhook.Canonical(append(doc, ']'), false)
+	want := problem.BadRequest
+	if valid {
+		want = problem.Invalid
+	}
+	if code := problem.From(err).Code; code != want {
+		t.Errorf("%q: got %v, want %s", text, err, want)
+	}
+}
+
+func deepText(text []byte) []byte {
+	const levels = 70
+	return slices.Concat(bytes.Repeat([]byte("["), levels), text, bytes.Repeat([]byte("]"), levels))
 }
 
 func TestCanonicalLimitsMembers(t *testing.T) {

@@ -50,15 +50,41 @@ func TestArrayCountsDepthFromTheEvent(t *testing.T) {
 	wantItems(t, items[1].Err, problem.Invalid, []problem.Item{{Code: problem.TooDeep, Pointer: "#/data" + strings.Repeat("/a", 63)}})
 }
 
-func TestArrayGoesOnBehindAnEventWithTooManyMembers(t *testing.T) {
-	crowded := `{"data":{` + strings.Repeat(`"x":{},`, 10_001) + `"y":[]}}`
-	items, err := (&webhook.Intake{}).Array([]byte("[" + crowded + "," + good + "]"))
-	if err != nil {
-		t.Fatal(err)
+func TestArrayGoesOnBehindAnEventThatIsFarTooDeep(t *testing.T) {
+	in := &webhook.Intake{MaxBatchSize: 4 << 20}
+	const open = `{"id":"evt_deep","type":"api_key.created","project_id":"p","data":{"a":`
+	for _, levels := range []int{10_000, 20_000, 1_000_000} {
+		deep := open + strings.Repeat("[", levels) + strings.Repeat("]", levels) + "}}"
+		items, err := in.Array([]byte("[" + good + "," + deep + "," + good + "]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if items[0].Err != nil || items[2].Err != nil {
+			t.Errorf("got %v, %v", items[0].Err, items[2].Err)
+		}
+		if len(deep) <= webhook.DefaultMaxSize {
+			wantItems(t, items[1].Err, problem.Invalid, []problem.Item{{Code: problem.TooDeep, Pointer: "#/data/a" + strings.Repeat("/0", 62)}})
+		} else {
+			wantItems(t, items[1].Err, problem.TooLarge, []problem.Item{})
+		}
+
+		_, err = in.Array([]byte("[" + good + "," + open + strings.Repeat("[", levels) + "oops"))
+		at := int64(len(good) + len(open) + levels + 2)
+		wantItems(t, err, problem.BadRequest, []problem.Item{{Code: problem.MalformedJSON, Offset: &at}})
 	}
-	wantItems(t, items[0].Err, problem.Invalid, []problem.Item{{Code: problem.TooManyMembers, Pointer: "#"}})
-	if items[1].Err != nil {
-		t.Error(items[1].Err)
+}
+
+func TestArrayGoesOnBehindAnEventWithTooManyMembers(t *testing.T) {
+	for _, last := range []string{`[]`, strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000)} {
+		crowded := `{"data":{` + strings.Repeat(`"x":{},`, 10_001) + `"y":` + last + `}}`
+		items, err := (&webhook.Intake{}).Array([]byte("[" + crowded + "," + good + "]"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantItems(t, items[0].Err, problem.Invalid, []problem.Item{{Code: problem.TooManyMembers, Pointer: "#"}})
+		if items[1].Err != nil {
+			t.Error(items[1].Err)
+		}
 	}
 }
 
