@@ -280,6 +280,19 @@ func TestIngestRefuses(t *testing.T) {
 	}
 }
 
+// TestIngestCountsWhatWasSent sends events of the limit that leave open what the
+// gateway fills in.
+func TestIngestCountsWhatWasSent(t *testing.T) {
+	s := newIngestServer(t)
+	for size, want := range map[int]int{1000: 202, 1001: 413} {
+		const format = `{"type":"project.created","project_id":"p1","data":{"a":"%s"}}`
+		body := fmt.Sprintf(format, strings.Repeat("x", size-len(format)+len("%s")))
+		if got := s.publish(body); got.status != want {
+			t.Errorf("%d bytes: got %d %s, want %d", len(body), got.status, got.body, want)
+		}
+	}
+}
+
 // TestBatchRefusedEntirelyIs422 has a fault in every event of a batch.
 func TestBatchRefusedEntirelyIs422(t *testing.T) {
 	s := newIngestServer(t)

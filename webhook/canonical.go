@@ -71,6 +71,7 @@ type canonicalizer struct {
 	items   []problem.Item
 	more    bool // whether there were more problems than maxItems
 
+	start   int           // the offset of the value in out
 	kind    jsontext.Kind // the kind of the value
 	rootID  []byte        // the value, an object: see container.stringID
 	drained bool          // whether the value was given up on: see drain
@@ -170,6 +171,7 @@ func (c *canonicalizer) value(level int) error {
 	c.level, c.counted, c.drained, c.rootID = level, 0, false, nil
 	c.stack, c.members = c.stack[:0], c.members[:0]
 	c.items, c.more = nil, false
+	c.start = len(c.out)
 	outer := c.dec.StackDepth()
 	c.kind = c.dec.PeekKind()
 	for {

@@ -31,7 +31,9 @@ func ValidProjectID(s string) bool { return projectIDChars.match(s, 128) }
 // ValidAPIVersion reports whether s may be an event's api_version:
 // [A-Za-z0-9._-]{1,64}. The contract leaves its form open; a date or a number
 // fits, and nothing that would need an escape in JSON or a header does.
-func ValidAPIVersion(s string) bool { return apiVersionChars.match(s, 64) }
+func ValidAPIVersion(s string) bool { return apiVersionChars.match(s, maxAPIVersion) }
+
+const maxAPIVersion = 64
 
 // ValidEventType reports whether s is a well-formed event type: lower-case
 // words joined by dots, [a-z0-9_]+(\.[a-z0-9_]+)+, at most 128 bytes (contract

@@ -33,9 +33,10 @@ type Intake struct {
 	// events are refused.
 	DefaultProject string
 
-	// MaxSize limits one event, as it came and once canonical (body and
-	// project context together), in bytes. Zero: DefaultMaxSize. At most
-	// MaxEventSize.
+	// MaxSize limits one event, as it came and in its canonical form, in
+	// bytes. What the gateway fills in does not count. Zero: DefaultMaxSize.
+	// At most MaxEventSize, which nothing that is stored of an event exceeds:
+	// the body with all that is filled in, the project context beside it.
 	MaxSize int
 
 	// MaxBatch and MaxBatchSize limit a batch in events and in bytes. Zero:
@@ -215,7 +216,7 @@ func (r *reading) finish() (Input, *problem.Error) {
 	if e := r.c.asProblem(); e != nil {
 		return Input{ID: r.input.ID}, e
 	}
-	if r.input.size() > r.in.maxSize() {
+	if len(r.c.out)-r.c.start > r.in.maxSize() || r.input.size() > MaxEventSize {
 		return Input{ID: r.input.ID}, r.in.eventTooLarge()
 	}
 	return r.input, nil
@@ -250,7 +251,7 @@ func (in *Intake) maxBatchSize() int {
 }
 
 func (in *Intake) eventTooLarge() *problem.Error {
-	return problem.New(problem.TooLarge, "An event, as it came and once canonical, may have at most "+strconv.Itoa(in.maxSize())+" bytes.")
+	return problem.New(problem.TooLarge, "An event, as it came and in its canonical form, may have at most "+strconv.Itoa(in.maxSize())+" bytes.")
 }
 
 func (in *Intake) batchTooLarge() *problem.Error {

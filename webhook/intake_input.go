@@ -107,12 +107,12 @@ func (i *Input) dataIsProject() bool {
 	return len(i.Project) > 0 && len(i.Project) == len(i.Data) && &i.Project[0] == &i.Data[0]
 }
 
-// bodySize returns the size of the canonical body. What the gateway will fill
-// in counts with its usual length.
+// bodySize returns the size of the body. Of what the gateway will fill in it
+// takes the most there can be.
 func (i *Input) bodySize() int {
-	size := func(text string, usual int) int {
+	size := func(text string, most int) int {
 		if text == "" {
-			return usual
+			return most
 		}
 		return len(text)
 	}
@@ -121,11 +121,11 @@ func (i *Input) bodySize() int {
 		len(i.Type) +
 		len(i.Data) +
 		size(i.CreatedAt, len(timeFormat)) +
-		size(i.APIVersion, len(DefaultAPIVersion))
+		size(i.APIVersion, maxAPIVersion)
 }
 
-// size returns what counts against Intake.MaxSize: the body and the project
-// context that is kept beside it.
+// size returns what is stored of the event: the body and the project context
+// that is kept beside it.
 func (i *Input) size() int {
 	if i.dataIsProject() {
 		return i.bodySize()

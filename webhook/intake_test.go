@@ -183,14 +183,30 @@ func TestOneLimitsTheSize(t *testing.T) {
 		_, err := in.One(growing)
 		wantItems(t, err, problem.TooLarge, []problem.Item{})
 	})
-	t.Run("project context counts", func(t *testing.T) {
-		body := event(`{"type":"api_key.created","project":{"id":"p","x":"%s"},"data":{}}`, 990)
-		_, err := in.One(body)
-		wantItems(t, err, problem.TooLarge, []problem.Item{})
+	t.Run("what is filled in does not count", func(t *testing.T) {
+		for _, format := range []string{
+			`{"type":"api_key.created","project_id":"p","data":{"x":"%s"}}`,
+			`{"type":"project.created","data":{"id":"p","x":"%s"}}`,
+			`{"type":"api_key.created","project":{"id":"p","x":"%s"},"data":{}}`,
+		} {
+			if _, err := in.One(event(format, 1000)); err != nil {
+				t.Errorf("%s of the limit: %v", format, err)
+			}
+			_, err := in.One(event(format, 1001))
+			wantItems(t, err, problem.TooLarge, []problem.Item{})
+		}
 	})
-	t.Run("data that is the project context counts once", func(t *testing.T) {
-		if _, err := in.One(event(`{"type":"project.created","data":{"id":"p","x":"%s"}}`, 800)); err != nil {
-			t.Error(err)
+	t.Run("what is stored is never above the ceiling", func(t *testing.T) {
+		in := &webhook.Intake{MaxSize: webhook.MaxEventSize}
+		const format = `{"type":"project.created","data":{"id":"p","x":"%s"}}`
+		_, err := in.One(event(format, webhook.MaxEventSize))
+		wantItems(t, err, problem.TooLarge, []problem.Item{})
+		input, err := in.One(event(format, webhook.MaxEventSize-200))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(input.Event(acceptedAt, webhook.DefaultAPIVersion).Body); n > webhook.MaxEventSize {
+			t.Errorf("the body has %d bytes", n)
 		}
 	})
 	t.Run("before syntax", func(t *testing.T) {
