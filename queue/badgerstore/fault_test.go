@@ -269,6 +269,33 @@ func TestRecordTooLargeIsRefusedAlone(t *testing.T) {
 	mustCheck(t, s)
 }
 
+// TestLargestProjectEventIsStored has its data as the project's context as well:
+// twice, they would not fit into one value.
+func TestLargestProjectEventIsStored(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, badgerstore.Options{Dir: dir})
+	input, err := (&webhook.Intake{MaxSize: webhook.MaxEventSize}).One([]byte(
+		`{"id":"evt_1","type":"project.created","data":{"id":"prj_1","x":"` + strings.Repeat("x", webhook.MaxEventSize-300) + `"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := input.Event(start, webhook.DefaultAPIVersion)
+	if _, err := s.Publish(background, []queue.Publication{{Event: &want, Remember: input.Project}}); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = mustOpen(t, badgerstore.Options{Dir: dir})
+	got, err := s.Event(background, "prj_1", "evt_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got.Body) != string(want.Body) || string(got.Context) != string(want.Context) {
+		t.Errorf("got a body of %d bytes and a context of %d, want %d and %d", len(got.Body), len(got.Context), len(want.Body), len(want.Context))
+	}
+	mustCheck(t, s)
+}
+
 func TestLeftoverOfTheDueIndexIsNotSent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

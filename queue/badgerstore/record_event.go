@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -81,11 +82,22 @@ func encodeEvent(buf []byte, pub *queue.Publication, targets []target) (eventRec
 	}, nil
 }
 
+// Flags of an event record.
+const (
+	flagTestEvent     = 1
+	flagContextIsData = 2 // else a large project event would not fit into one value
+)
+
 func appendEvent(b []byte, pub *queue.Publication, pending int) []byte {
 	ev := pub.Event
 	var flags byte
 	if pub.Test {
-		flags = 1
+		flags |= flagTestEvent
+	}
+	project := ev.Context
+	if len(project) > 0 && bytes.Equal(project, ev.Data()) {
+		flags |= flagContextIsData
+		project = nil
 	}
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(pending))
@@ -97,7 +109,7 @@ func appendEvent(b []byte, pub *queue.Publication, pending int) []byte {
 	b = appendString(b, ev.APIVersion)
 	b = appendString(b, ev.Source)
 	b = appendBytes(b, ev.Body)
-	return appendBytes(b, ev.Context)
+	return appendBytes(b, project)
 }
 
 // A storedEvent is what an event record says beside its targets.
@@ -118,7 +130,8 @@ func decodeEvent(value, key []byte) (*storedEvent, error) {
 	}
 	r := reader{rest: part}
 	var s storedEvent
-	s.test = r.byte()&1 != 0
+	flags := r.byte()
+	s.test = flags&flagTestEvent != 0
 	s.pending = int(r.uint())
 	ev := &s.event
 	ev.ReceivedAt = r.time()
@@ -130,6 +143,9 @@ func decodeEvent(value, key []byte) (*storedEvent, error) {
 	ev.Source = r.string()
 	ev.Body = r.bytes()
 	ev.Context = r.bytes()
+	if flags&flagContextIsData != 0 {
+		ev.Context = ev.Data()
+	}
 	return &s, r.err
 }
 
