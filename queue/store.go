@@ -74,7 +74,8 @@ type Store interface {
 	// damaged is stored in its place.
 	//
 	// On error no publication may be taken as stored. ErrFull, ErrBusy and
-	// ErrClosed mean that none was.
+	// ErrClosed mean that none was. ErrFull is only for calls with something
+	// new: what is known already needs no space.
 	Publish(ctx context.Context, pubs []Publication) ([]Receipt, error)
 
 	// Claim takes up to r.Max due deliveries of one webhook for r.Owner, until
@@ -361,7 +362,7 @@ type Stats struct {
 	// FreeBytes is the space that is left for the store; negative if unknown.
 	FreeBytes int64
 
-	// Full is true while Publish refuses with ErrFull.
+	// Full is true while Publish refuses what is new with ErrFull.
 	Full bool
 
 	// Lost counts acknowledged commits that were missing when the store was

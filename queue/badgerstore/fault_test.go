@@ -161,6 +161,27 @@ func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
 	if _, err := s.Publish(background, []queue.Publication{publication(5)}); !errors.Is(err, queue.ErrFull) {
 		t.Errorf("Publish: %v, want ErrFull", err)
 	}
+	generated := publication(5)
+	generated.NewID = true
+	for name, pubs := range map[string][]queue.Publication{
+		"an id of the gateway":   {generated},
+		"a repeat and a new one": {publication(0), publication(5)},
+		"the same new one twice": {publication(5), publication(5)},
+	} {
+		if _, err := s.Publish(background, pubs); !errors.Is(err, queue.ErrFull) {
+			t.Errorf("Publish of %s: %v, want ErrFull", name, err)
+		}
+	}
+	// Repeats need no space, also where another content is a conflict.
+	rs, err := s.Publish(background, []queue.Publication{publication(0), publication(1), publication(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rs {
+		if r.Stored == nil || r.Deliveries != 1 {
+			t.Errorf("Publish of repeats: receipt %d is %+v", i, r)
+		}
+	}
 	if st := s.Stats(); !st.Full || st.FreeBytes > 99<<20 {
 		t.Errorf("Stats are %+v", st)
 	}
@@ -176,7 +197,9 @@ func TestLittleSpaceRefusesBeforeTheDiskIsFull(t *testing.T) {
 	}
 	measure(s, 1<<30)
 	mustFinish(t, s, cs[1], webhook.Delivered)
-	mustPublish(t, s, 5, 6)
+	if rs, err := s.Publish(background, []queue.Publication{publication(5)}); err != nil || rs[0].Stored != nil {
+		t.Errorf("Publish of what was refused gave %+v, %v", rs, err)
+	}
 
 	// What is written between two measurements counts.
 	measure(s, 101<<20)

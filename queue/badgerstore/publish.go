@@ -21,14 +21,11 @@ func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 	if len(pubs) == 0 {
 		return nil, nil
 	}
-	if s.space.tooFullTo(publish) {
-		return nil, queue.ErrFull
-	}
-	return s.publish(ctx, pubs)
+	return s.publish(ctx, pubs, s.space.tooFullTo(publish))
 }
 
-func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.Receipt, error) {
-	c := publishing{store: s, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
+func (s *Store) publish(ctx context.Context, pubs []queue.Publication, full bool) ([]queue.Receipt, error) {
+	c := publishing{store: s, full: full, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
 	for i := range pubs {
 		c.taken += sizeOf(&pubs[i])
 	}
@@ -62,6 +59,7 @@ func (s *Store) publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 // A publishing is a Publish call under way.
 type publishing struct {
 	store    *Store
+	full     bool // there is no space for anything new
 	receipts []queue.Receipt
 	requests []*publication
 	repeats  []repeat
@@ -114,6 +112,9 @@ func (c *publishing) prepare(i int, pub *queue.Publication) error {
 			return err
 		}
 	}
+	if c.full {
+		return queue.ErrFull
+	}
 	if err := r.encode(); err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func (c *publishing) answerRepeats(ctx context.Context, pubs []queue.Publication
 			return ctx.Err()
 		}
 		// Now the id is known, unless the first one was refused.
-		receipts, err := c.store.publish(ctx, []queue.Publication{withOldID(pubs[r.index])})
+		receipts, err := c.store.publish(ctx, []queue.Publication{withOldID(pubs[r.index])}, c.full)
 		if err != nil {
 			return err
 		}
