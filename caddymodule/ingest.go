@@ -84,6 +84,11 @@ func (h *Ingest) take(w http.ResponseWriter, r *http.Request, gw *gateway.Gatewa
 	defer body.free()
 
 	items, single, err := h.parse(gw.Settings(), form, r.Header, body.bytes())
+	if single {
+		if e := checkProject(key, items[0].ProjectID); e != nil {
+			return e
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -91,7 +96,7 @@ func (h *Ingest) take(w http.ResponseWriter, r *http.Request, gw *gateway.Gatewa
 		return problem.New(problem.Invalid, "The batch is empty: send at least one event.")
 	}
 	if single {
-		return h.publishOne(w, r, gw, key, items[0].Input)
+		return h.publishOne(w, r, gw, items[0].Input)
 	}
 	return h.publishBatch(w, r, gw, key, items)
 }
@@ -124,18 +129,17 @@ func (h *Ingest) intake(s *gateway.Settings) *webhook.Intake {
 	}
 }
 
-// checkProject refuses a project that the key is not for.
+// checkProject refuses a project that the key is not for, before the event is
+// told what else is wrong with it (contract section 2). Of an event that is
+// refused anyway the project may not be known.
 func checkProject(key *gateway.Key, projectID string) *problem.Error {
-	if key == nil || key.Allows(projectID) {
+	if key == nil || projectID == "" || key.Allows(projectID) {
 		return nil
 	}
 	return problem.New(problem.ProjectNotAllowed, "The API key does not publish for the project of this event.")
 }
 
-func (h *Ingest) publishOne(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, key *gateway.Key, in webhook.Input) error {
-	if e := checkProject(key, in.ProjectID); e != nil {
-		return e
-	}
+func (h *Ingest) publishOne(w http.ResponseWriter, r *http.Request, gw *gateway.Gateway, in webhook.Input) error {
 	results, err := gw.Publish(r.Context(), []webhook.Input{in})
 	if err != nil {
 		return err
@@ -176,9 +180,9 @@ func (h *Ingest) publishBatch(w http.ResponseWriter, r *http.Request, gw *gatewa
 	inputs := make([]webhook.Input, 0, len(items))
 	at := make([]int, 0, len(items)) // where in results each input stands
 	for i, it := range items {
-		e := it.Err
+		e := checkProject(key, it.ProjectID)
 		if e == nil {
-			e = checkProject(key, it.Input.ProjectID)
+			e = it.Err
 		}
 		if e != nil {
 			results[i] = rejected(it.Input.ID, e)

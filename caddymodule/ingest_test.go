@@ -140,12 +140,34 @@ func TestKeyPublishesForItsProjectsOnly(t *testing.T) {
 		t.Errorf("another project: %d %s, want 403", got.status, got.body)
 	}
 
-	got = s.publish(`[{"id":"b1","type":"project.created","data":{"id":"other"}},{"id":"b2","type":"project.created","data":{"id":"acme"}}]`,
+	for name, tt := range map[string]struct {
+		body   string
+		header []string
+		status int
+		code   string
+	}{
+		"another project, malformed type":    {`{"type":"Bad","project_id":"other","data":{}}`, nil, 403, "project_not_allowed"},
+		"another project, too large":         {`{"type":"project.created","project_id":"other","data":{"n":[` + strings.Repeat("1e20,", 100) + `0]}}`, nil, 403, "project_not_allowed"},
+		"another project, CloudEvent":        {`{"specversion":"0","projectid":"other","type":"Bad","data":{}}`, []string{"Content-Type", "application/cloudevents+json"}, 403, "project_not_allowed"},
+		"its project, malformed type":        {`{"type":"Bad","project_id":"acme","data":{}}`, nil, 422, "invalid"},
+		"projects that disagree":             {`{"type":"project.created","project_id":"other","project":{"id":"acme"},"data":{}}`, nil, 422, "invalid"},
+		"a malformed project":                {`{"type":"project.created","project_id":"*","data":{}}`, nil, 422, "invalid"},
+		"no project":                         {`{"type":"api_key.created","data":{}}`, nil, 422, "invalid"},
+		"text that is no JSON":               {`{"type":"project.created","project_id":"other"`, nil, 400, "bad_request"},
+		"more than is read, another project": {`{"type":"project.created","project_id":"other","data":{"a":"` + strings.Repeat("x", 1000) + `"}}`, nil, 413, "too_large"},
+	} {
+		got := s.publish(tt.body, append([]string{"Authorization", key}, tt.header...)...)
+		if code, _ := problemOf(t, got.body); got.status != tt.status || code != tt.code {
+			t.Errorf("%s: got %d %s, want %d %s", name, got.status, got.body, tt.status, tt.code)
+		}
+	}
+
+	got = s.publish(`[{"id":"b1","type":"project.created","data":{"id":"other"}},{"id":"b2","type":"project.created","data":{"id":"acme"}},{"id":"b3","type":"Bad","data":{},"project_id":"other"}]`,
 		"Authorization", key)
 	if got.status != 207 {
 		t.Errorf("batch: %d %s, want 207", got.status, got.body)
 	}
-	want := []string{"b1 rejected project_not_allowed", "b2 accepted "}
+	want := []string{"b1 rejected project_not_allowed", "b2 accepted ", "b3 rejected project_not_allowed"}
 	if diff := cmp.Diff(want, resultsOf(t, got.body)); diff != "" {
 		t.Errorf("batch (-want +got)\n%s", diff)
 	}

@@ -168,7 +168,7 @@ func TestBatchTellsEventsApart(t *testing.T) {
 		"unknown rejected 0 422 invalid unknown_type #/type",
 		"number rejected 0 422 invalid number_not_exact #/data/n/1",
 		"homeless rejected 0 422 invalid missing #/project_id",
-		" rejected 0 413 too_large", // it is not looked into
+		"large rejected 0 413 too_large",
 		" rejected 0 422 invalid wrong_type #",
 	}
 	if diff := cmp.Diff(want, batchOf(t, answer).summary()); answer.Status != http.StatusMultiStatus || diff != "" {

@@ -184,7 +184,9 @@ func (c *canonicalizer) value(level int) error {
 			}
 			if top := c.top(); top != nil && top.object && !top.named {
 				if c.beginMember(top, raw); c.crowded(top) {
-					return c.drain(outer)
+					if done, err := c.drain(outer); done || err != nil {
+						return err
+					}
 				}
 				continue
 			}
@@ -206,9 +208,12 @@ func (c *canonicalizer) value(level int) error {
 			c.before(kind)
 			c.out = append(c.out, raw...)
 		case '{', '[':
-			if c.tooDeep(len(c.stack)) {
+			deep := c.tooDeep(len(c.stack))
+			if deep || c.drained && !c.nameDue() {
 				c.before(kind)
-				c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
+				if deep {
+					c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
+				}
 				if err := c.skip(); err != nil {
 					return err
 				}
@@ -327,6 +332,9 @@ func (c *canonicalizer) crowded(top *container) bool {
 	if c.level+len(c.stack) > 2 {
 		c.counted++
 	}
+	if c.drained { // only members of the event itself are left
+		return top.n > MaxMembers
+	}
 	if c.counted <= MaxMembers && top.n <= MaxMembers {
 		return false
 	}
@@ -334,23 +342,33 @@ func (c *canonicalizer) crowded(top *container) bool {
 	return true
 }
 
-// drain reads to the end of the value without looking at it: it is refused
-// already, but it may still turn out not to be JSON.
-func (c *canonicalizer) drain(outer int) error {
+// drain gives the value up: it is refused already, but it may still turn out
+// not to be JSON. Of an event it reads to the end of the member that has too
+// many within it; the event's other members are then read on, for its id and
+// project, but not looked into. Of other values it reads to the end, and is done.
+func (c *canonicalizer) drain(outer int) (done bool, err error) {
+	keep := 0 // open containers
+	if c.level == 1 && c.stack[0].object && len(c.stack) > 1 {
+		keep = 1
+	}
 	c.drained = true
-	for open := c.dec.StackDepth() - outer; open > 0; open = c.dec.StackDepth() - outer {
+	for open := c.dec.StackDepth() - outer; open > keep; open = c.dec.StackDepth() - outer {
 		if kind := c.dec.PeekKind(); (kind == '{' || kind == '[') && c.tooDeep(open) {
 			if err := c.skip(); err != nil {
-				return err
+				return true, err
 			}
 			continue
 		}
 		if _, err := c.dec.ReadToken(); err != nil {
-			return c.syntax(err)
+			return true, c.syntax(err)
 		}
 	}
-	c.stack, c.members = c.stack[:0], c.members[:0]
-	return nil
+	if keep == 0 {
+		c.stack, c.members = c.stack[:0], c.members[:0]
+		return true, nil
+	}
+	c.stack, c.members = c.stack[:1], c.members[:c.stack[0].n]
+	return c.after(), nil
 }
 
 // refuse adds an item about the value, or the member's name, that is being

@@ -14,11 +14,13 @@ func nestsBeyond(src []byte, levels int) bool {
 // so many containers open within the value. Where a name is due it does not
 // matter: a container there is no JSON, which the decoder says.
 func (c *canonicalizer) tooDeep(open int) bool {
-	if c.level+open <= MaxDepth {
-		return false
-	}
+	return c.level+open > MaxDepth && !c.nameDue()
+}
+
+// nameDue reports whether the decoder is where a member begins.
+func (c *canonicalizer) nameDue() bool {
 	kind, n := c.dec.StackIndex(c.dec.StackDepth())
-	return kind != '{' || n%2 == 1
+	return kind == '{' && n%2 == 0
 }
 
 // skip reads the container that is peeked at without looking at it.

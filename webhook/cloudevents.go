@@ -26,7 +26,7 @@ import (
 // An attribute that is null counts as absent.
 
 // CloudEvent reads a body that is one event in CloudEvents structured mode
-// (application/cloudevents+json).
+// (application/cloudevents+json). An error is as with One.
 func (in *Intake) CloudEvent(body []byte) (Input, error) {
 	return in.one(body, (*reading).cloudEvent)
 }
@@ -58,9 +58,9 @@ func (in *Intake) BinaryCloudEvent(header map[string][]string, body []byte) (Inp
 	}
 	r := reading{in: in, c: c}
 	r.binaryCloudEvent(header)
-	input, e := r.finish()
+	input, e := r.finish(len(body))
 	if e != nil {
-		return Input{}, e
+		return input, e
 	}
 	return input, nil
 }

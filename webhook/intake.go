@@ -50,7 +50,8 @@ type Intake struct {
 }
 
 // Item is one event of a batch: the Input if Err is nil, else why it was
-// refused. A refused Item has the event's id in ID if that much is sound.
+// refused. The Input of a refused event has its ID and ProjectID, each if that
+// much is sound, and nothing else.
 type Item struct {
 	Input
 	Err *problem.Error
@@ -63,7 +64,8 @@ func IsArray(body []byte) bool {
 	return len(body) > 0 && body[0] == '['
 }
 
-// One reads a body that is one event.
+// One reads a body that is one event. With an error the Input is that of a
+// refused Item.
 func (in *Intake) One(body []byte) (Input, error) {
 	return in.one(body, (*reading).envelope)
 }
@@ -105,15 +107,9 @@ func (in *Intake) line(line []byte) (Item, *problem.Error) {
 	c := newCanonicalizer(line, in.Preserve)
 	defer c.release()
 	if err := c.document(1); err != nil {
-		if e := problem.From(err); e.Code != problem.Invalid {
-			return Item{}, e
-		}
-		return Item{Err: problem.From(err)}, nil
+		return Item{}, problem.From(err)
 	}
-	if len(line) > in.maxSize() {
-		return Item{Err: in.eventTooLarge()}, nil
-	}
-	input, e := in.judge(c, (*reading).envelope)
+	input, e := in.judge(c, len(line), (*reading).envelope)
 	return Item{input, e}, nil
 }
 
@@ -145,9 +141,9 @@ func (in *Intake) one(body []byte, read reader) (Input, error) {
 	if err := c.document(1); err != nil {
 		return Input{}, err
 	}
-	input, e := in.judge(c, read)
+	input, e := in.judge(c, len(body), read)
 	if e != nil {
-		return Input{}, e
+		return input, e
 	}
 	return input, nil
 }
@@ -182,11 +178,7 @@ func (in *Intake) array(body []byte, read reader) ([]Item, error) {
 			return nil, err
 		}
 		event := bytes.TrimLeft(body[before:c.dec.InputOffset()], ", \t\r\n")
-		if len(event) > in.maxSize() {
-			items = append(items, Item{Err: in.eventTooLarge()})
-			continue
-		}
-		input, e := in.judge(c, read)
+		input, e := in.judge(c, len(event), read)
 		items = append(items, Item{input, e})
 	}
 	if _, err := c.dec.ReadToken(); err != nil {
@@ -198,28 +190,43 @@ func (in *Intake) array(body []byte, read reader) ([]Item, error) {
 	return items, nil
 }
 
-// judge turns the value that c has read into an Input.
-func (in *Intake) judge(c *canonicalizer, read reader) (Input, *problem.Error) {
+// judge turns the value that c has read, from so many bytes, into an Input.
+func (in *Intake) judge(c *canonicalizer, size int, read reader) (Input, *problem.Error) {
 	r := reading{in: in, c: c}
 	switch {
-	case c.drained: // nothing is left to judge
 	case c.kind != '{':
 		r.problem(problem.WrongType, "An event is a JSON object.", "#")
+	case c.drained: // what is left to be judged is whose it is
+		items, more := c.items, c.more
+		read(&r)
+		c.items, c.more = items, more
 	default:
 		read(&r)
 	}
-	return r.finish()
+	return r.finish(size)
 }
 
-// finish returns what was read, or why it is refused.
-func (r *reading) finish() (Input, *problem.Error) {
+// finish returns what was read, from so many bytes, or why it is refused.
+func (r *reading) finish(size int) (Input, *problem.Error) {
+	if size > r.in.maxSize() {
+		return r.refused(), r.in.eventTooLarge()
+	}
 	if e := r.c.asProblem(); e != nil {
-		return Input{ID: r.input.ID}, e
+		return r.refused(), e
 	}
 	if len(r.c.out)-r.c.start > r.in.maxSize() || r.input.size() > MaxEventSize {
-		return Input{ID: r.input.ID}, r.in.eventTooLarge()
+		return r.refused(), r.in.eventTooLarge()
 	}
 	return r.input, nil
+}
+
+// refused returns what is known of a refused event: see Item.
+func (r *reading) refused() Input {
+	known := Input{ID: r.input.ID}
+	if !r.projectUnsure {
+		known.ProjectID = r.input.ProjectID
+	}
+	return known
 }
 
 func (in *Intake) catalogue() *Catalogue {

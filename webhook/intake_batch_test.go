@@ -132,6 +132,64 @@ func TestArrayRefusesAnEventThatIsTooLargeAlone(t *testing.T) {
 	}
 }
 
+func TestRefusedEventsAreKnownByWhatIsSound(t *testing.T) {
+	crowded := `{` + strings.Repeat(`"x":{},`, 10_001) + `"y":[]}`
+	for name, tt := range map[string]struct {
+		event, id, project string
+		maxSize            int // zero: the default
+	}{
+		"malformed type":                      {`{"id":"e","type":"Bad","project_id":"p","data":{}}`, "e", "p", 0},
+		"project with members":                {`{"id":"e","type":"Bad","project":{"n":1,"id":"p"},"data":{}}`, "e", "p", 0},
+		"too large":                           {`{"data":{"x":"` + strings.Repeat("x", 200) + `"},"id":"e","type":"api_key.created","project_id":"p"}`, "e", "p", 100},
+		"too large, malformed":                {`{"data":{"x":"` + strings.Repeat("x", 200) + `"},"id":"e!","type":"Bad","project_id":"p!"}`, "", "", 100},
+		"too large once canonical":            {`{"data":{"x":[1e20,1e20,1e20,1e20]},"id":"e","type":"api_key.created","project_id":"p"}`, "e", "p", 90},
+		"too many members":                    {`{"id":"e","type":"api_key.created","project_id":"p","data":` + crowded + `}`, "e", "p", 0},
+		"too many members before the id":      {`{"data":` + crowded + `,"type":"api_key.created","project_id":"p","id":"e"}`, "e", "p", 0},
+		"too many members of the project":     {`{"id":"e","type":"api_key.created","project":` + crowded + `,"data":{}}`, "e", "", 0},
+		"too many members before the project": {`{"data":` + crowded + `,"project":{"id":"p"},"id":"e"}`, "e", "", 0},
+		"too many members deep":               {`{"data":{"a":[{"b":` + crowded + `}]},"project_id":"p","id":"e"}`, "e", "p", 0},
+		"too many members of its own":         {`{"id":"e","project_id":"p",` + crowded[1:], "", "", 0},
+		"too deep":                            {`{"data":{"a":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `},"project_id":"p","id":"e"}`, "e", "p", 0},
+		"an id twice":                         {`{"id":"e","id":"f","project_id":"p"}`, "", "p", 0},
+		"malformed id":                        {`{"id":"e f","project_id":"p"}`, "", "p", 0},
+		"malformed project_id":                {`{"id":"e","project":{"id":"q"},"project_id":"p q"}`, "e", "", 0},
+		"project_id of another type":          {`{"id":"e","project":{"id":"q"},"project_id":7}`, "e", "", 0},
+		"projects that disagree":              {`{"id":"e","project":{"id":"q"},"project_id":"p"}`, "e", "", 0},
+		"project of data":                     {`{"id":"e","type":"project.exploded","data":{"id":"p"}}`, "e", "p", 0},
+		"default project":                     {`{"id":"e","type":"Bad","data":{"id":"p"}}`, "e", "main", 0},
+		"default project without a type":      {`{"id":"e","data":{"id":"p"}}`, "e", "", 0},
+		"default project without data":        {`{"id":"e","type":"project.created"}`, "e", "", 0},
+		"default project, too many members":   {`{"id":"e","type":"project.created","data":` + crowded + `}`, "e", "", 0},
+		"no object":                           {`[{"id":"e","project_id":"p"}]`, "", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := &webhook.Intake{DefaultProject: "main", MaxSize: tt.maxSize}
+			items, err := in.Array([]byte("[" + tt.event + "]"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := in.Lines([]byte(tt.event))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, got := range []webhook.Item{items[0], lines[0]} {
+				if got.Err == nil {
+					t.Fatal("the event was taken")
+				}
+				wantInput(t, got.Input, webhook.Input{ID: tt.id, ProjectID: tt.project})
+			}
+			if tt.maxSize > 0 && tt.maxSize < len(tt.event) {
+				return // one event is not read then
+			}
+			input, err := in.One([]byte(tt.event))
+			if problem.From(err).Code != items[0].Err.Code {
+				t.Errorf("alone: %v, in a batch: %v", err, items[0].Err)
+			}
+			wantInput(t, input, webhook.Input{ID: tt.id, ProjectID: tt.project})
+		})
+	}
+}
+
 func TestArrayMayBeEmpty(t *testing.T) {
 	items, err := (&webhook.Intake{}).Array([]byte(" [ ] "))
 	if err != nil || len(items) != 0 {

@@ -15,11 +15,14 @@ type reading struct {
 	c     *canonicalizer
 	input Input
 
-	project      *member // the envelope's "project", if it is sound
-	dataID       []byte  // data.id as it stands in the body, if it is a string
-	dataPointer  string  // where data is: "#/data", or "#" if the body is the data
-	projectSaid  bool    // whether the event names a project, soundly or not
-	aboutProject bool    // whether the type begins with "project."
+	project       *member // the envelope's "project", if it is sound
+	dataID        []byte  // data.id as it stands in the body, if it is a string
+	dataPointer   string  // where data is: "#/data", or "#" if the body is the data
+	projectSaid   bool    // whether the event names a project, soundly or not
+	projectUnsure bool    // whether a refused event could be meant for another project
+	idSaid        bool    // whether there was an id, sound or not
+	typeSaid      bool    // whether the type is a text
+	aboutProject  bool    // whether the type begins with "project."
 }
 
 // problem adds a problem with the member at place, a JSON pointer in URI
@@ -97,6 +100,7 @@ func (r *reading) readType(m *member) {
 }
 
 func (r *reading) setType(text []byte, place string) {
+	r.typeSaid = true
 	r.aboutProject = bytes.HasPrefix(text, []byte("project."))
 	name, known := r.in.catalogue().known(text)
 	switch {
@@ -128,6 +132,12 @@ func (r *reading) readID(m *member, place string) {
 }
 
 func (r *reading) setID(id, place string) {
+	again := r.idSaid
+	r.idSaid = true
+	if again { // which is refused; nobody can say which one is meant
+		r.input.ID = ""
+		return
+	}
 	if !ValidEventID(id) {
 		r.problem(problem.InvalidValue, "An event id is 1 to 128 of A-Z a-z 0-9 _ : and -.", place)
 		return
@@ -193,9 +203,9 @@ func (r *reading) readProject(m *member) {
 	r.projectSaid = true
 	switch {
 	case m.kind != '{':
-		r.problem(problem.WrongType, `"project" must be an object with an "id".`, "#/project")
+		r.projectProblem(problem.WrongType, `"project" must be an object with an "id".`, "#/project")
 	case m.stringID == nil:
-		r.problem(problem.Missing, `"project" needs an "id", a string.`, "#/project/id")
+		r.projectProblem(problem.Missing, `"project" needs an "id", a string.`, "#/project/id")
 	default:
 		r.project = m
 		r.setProjectID(unquote(m.stringID), "#/project/id")
@@ -207,21 +217,30 @@ func (r *reading) readProjectID(m *member, place string) {
 		return
 	}
 	r.projectSaid = true
-	if text, ok := r.text(m, place); ok {
-		r.setProjectID(string(text), place)
+	text, ok := r.text(m, place)
+	if !ok {
+		r.projectUnsure = true
+		return
 	}
+	r.setProjectID(string(text), place)
 }
 
 // setProjectID takes a project id from one of the places it can come from.
 func (r *reading) setProjectID(id, place string) {
 	switch {
 	case !ValidProjectID(id):
-		r.problem(problem.InvalidValue, "A project id is 1 to 128 of A-Z a-z 0-9 _ . : and -.", place)
+		r.projectProblem(problem.InvalidValue, "A project id is 1 to 128 of A-Z a-z 0-9 _ . : and -.", place)
 	case r.input.ProjectID != "" && r.input.ProjectID != id:
-		r.problem(problem.InvalidValue, `"project" and "project_id" name different projects; send one of them.`, place)
+		r.projectProblem(problem.InvalidValue, `"project" and "project_id" name different projects; send one of them.`, place)
 	default:
 		r.input.ProjectID = id
 	}
+}
+
+// projectProblem adds a problem with what names the event's project.
+func (r *reading) projectProblem(code problem.Code, detail, place string) {
+	r.projectUnsure = true
+	r.problem(code, detail, place)
 }
 
 // settleProject finds the project of an event that does not name one, and what
@@ -239,6 +258,8 @@ func (r *reading) settleProject(place string) {
 			r.setProjectID(*dataID, r.dataPointer+"/id")
 		case r.in.DefaultProject != "":
 			r.input.ProjectID = r.in.DefaultProject
+			// Without them it could belong to the project that its data names.
+			r.projectUnsure = r.projectUnsure || !r.typeSaid || r.aboutProject && r.input.Data == nil || r.c.drained
 		default:
 			r.problem(problem.Missing, "Nothing says which project the event belongs to.", place)
 		}
