@@ -76,8 +76,8 @@ func (in *Intake) Array(body []byte) ([]Item, error) {
 	return in.array(body, (*reading).envelope)
 }
 
-// Lines reads a body of newline-delimited JSON, an event per line. Empty lines
-// are skipped. The error is about the whole body: TooLarge, or BadRequest with
+// Lines reads a body of newline-delimited JSON, an event per line. Lines with
+// nothing but white space are skipped. The error is about the whole body: TooLarge, or BadRequest with
 // the line. The problems of an Item carry its line as well.
 func (in *Intake) Lines(body []byte) ([]Item, error) {
 	if len(body) > in.maxBatchSize() {
@@ -87,20 +87,25 @@ func (in *Intake) Lines(body []byte) ([]Item, error) {
 	offset := 0
 	for number := 1; offset < len(body); number++ {
 		line, _, _ := bytes.Cut(body[offset:], []byte("\n"))
-		if len(bytes.TrimSpace(line)) > 0 {
+		if text := bytes.Trim(line, lineSpace); len(text) > 0 {
 			if len(items) == in.maxBatch() {
 				return nil, in.batchTooLong()
 			}
-			item, err := in.line(line)
+			at := offset + bytes.Index(line, text)
+			item, err := in.line(text)
 			if err != nil {
-				return nil, locate(err, number, offset)
+				return nil, locate(err, number, at)
 			}
-			items = append(items, Item{item.Input, locate(item.Err, number, offset)})
+			items = append(items, Item{item.Input, locate(item.Err, number, at)})
 		}
 		offset += len(line) + 1
 	}
 	return items, nil
 }
+
+// lineSpace is the white space of JSON that can stand in a line. It belongs to
+// no event: a line may end with a carriage return.
+const lineSpace = " \t\r"
 
 // line reads one event of Lines. The error is for what is not JSON.
 func (in *Intake) line(line []byte) (Item, *problem.Error) {

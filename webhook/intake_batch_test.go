@@ -222,6 +222,12 @@ func TestLinesTellsTheLineThatIsNotJSON(t *testing.T) {
 		"two on a line":     {good + "\n" + good + good, 2, 2*len(good) + 1},
 		"byte order mark":   {"\xEF\xBB\xBF" + good, 1, 0},
 		"an array's commas": {good + ",\n" + good, 1, len(good)},
+		"behind a tab":      {"\n\t " + notJSON + " \r\n", 2, 3 + 8},
+		"a form feed":       {good + "\n\f\n" + good, 2, len(good) + 1},
+		"a vertical tab":    {good + "\n\v\r\n" + good, 2, len(good) + 1},
+		"a no-break space":  {good + "\n \u00a0\n" + good, 2, len(good) + 2},
+		"a next line":       {"\u0085\n" + good, 1, 0},
+		"an em space":       {good + "\n\u2003", 2, len(good) + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := (&webhook.Intake{}).Lines([]byte(tt.body))
@@ -245,6 +251,15 @@ func TestLinesLimits(t *testing.T) {
 		t.Error(items[0].Err)
 	}
 	wantItems(t, items[1].Err, problem.TooLarge, []problem.Item{})
+	for size, taken := range map[int]bool{200: true, 201: false} {
+		items, err = in.Lines([]byte(good + "\r\n \t" + string(padTo(size, `{"type":"api_key.created","project_id":"p","data":{"x":"%s"}}`)) + " \r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (items[1].Err == nil) != taken {
+			t.Errorf("a line of %d bytes with white space around: %v", size, items[1].Err)
+		}
+	}
 }
 
 func TestIsArray(t *testing.T) {

@@ -52,6 +52,7 @@ func FuzzArray(f *testing.F) {
 
 func FuzzLines(f *testing.F) {
 	f.Add([]byte(good + "\n\n" + bad + "\r\n"))
+	f.Add([]byte("\t" + good + " \r\n\f\n\u00a0\n"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		in := &webhook.Intake{DefaultProject: "main", MaxBatch: 100}
 		items, err := in.Lines(body)
