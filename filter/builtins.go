@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 func length(b *budget, args []any) (any, error) {
@@ -140,6 +142,11 @@ func date(b *budget, args []any) (any, error) {
 	if len(text) <= maxParsed {
 		for _, layout := range layouts {
 			if t, err := time.ParseInLocation(layout, text, zone); err == nil {
+				return t, nil
+			}
+		}
+		if len(args) == 1 { // created_at may have a lower-case t and z
+			if t, ok := webhook.ParseTime(text); ok {
 				return t, nil
 			}
 		}

@@ -154,6 +154,7 @@ func TestExpressionsMatch(t *testing.T) {
 		{`any(data.permissions, # == "write")`, true},
 		{`date(created_at) == date("2024-01-01")`, true},
 		{`date(created_at) < now() and now() - date(created_at) > duration("24h")`, true},
+		{`date("2024-01-01t01:00:00.5+01:00") == date("2024-01-01T00:00:00.5Z") and date("2024-01-01t00:00:00z") == date("2024-01-01")`, true},
 		{`date("01.02.2024", "02.01.2006") == date("2024-02-01")`, true},
 		{`date("2024-02-01 12:00", "2006-01-02 15:04", "Europe/Berlin") == date("2024-02-01T11:00:00Z")`, true},
 		{`date("yesterday") == now()`, "not a date"},

@@ -165,6 +165,9 @@ func validTime(text []byte) bool {
 	if len(text) < len("2006-01-02T15:04:05Z") || len(text) > 64 {
 		return false
 	}
+	if bytes.ContainsAny(text, "tz") { // RFC 3339 section 5.6 has them as well
+		text = bytes.ToUpper(text)
+	}
 	var t time.Time
 	if t.UnmarshalText(text) != nil {
 		return false
