@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -149,7 +150,7 @@ func (h *Ingest) publishOne(w http.ResponseWriter, r *http.Request, gw *gateway.
 		refuse(w, r, res.Err)
 		return nil //nolint:nilerr // it is answered
 	}
-	noteEvent(r.Context(), res.ID)
+	noteEvent(r.Context(), res.ID, in.Source)
 
 	answer := make([]byte, 0, 96+len(res.ID))
 	answer = append(answer, `{"id":"`...)
@@ -262,10 +263,16 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	problem.Write(w, e)
 }
 
-// noteEvent puts the event's id into the access log.
-func noteEvent(ctx context.Context, eventID string) {
-	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
-		extra.Add(zap.String("event_id", eventID))
+// noteEvent puts the event's id into the access log, and a CloudEvent's source.
+func noteEvent(ctx context.Context, eventID, source string) {
+	extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields)
+	if !ok {
+		return
+	}
+	extra.Add(zap.String("event_id", eventID))
+	if source != "" {
+		const most = 256 // bytes; a log is no place for the longest there are
+		extra.Add(zap.String("event_source", strings.ToValidUTF8(source[:min(len(source), most)], "")))
 	}
 }
 

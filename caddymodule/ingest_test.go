@@ -3,12 +3,16 @@ package caddymodule_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -313,6 +317,62 @@ func TestIngestCountsWhatWasSent(t *testing.T) {
 			t.Errorf("%d bytes: got %d %s, want %d", len(body), got.status, got.body, want)
 		}
 	}
+}
+
+// TestIngestTellsTheAccessLogWhatWasTaken looks for the event's id and the
+// CloudEvent's source in the line of its request.
+func TestIngestTellsTheAccessLogWhatWasTaken(t *testing.T) {
+	s := newServer(t)
+	s.load(config{
+		global: fmt.Sprintf("log {\noutput file %s\n}\n", s.path("access.log")),
+		sites: `http://site2:{site2} {
+			bind 127.0.0.1
+			log
+			webhook_ingest /events
+		}`,
+	})
+	const attributes = `"specversion":"1.0","type":"project.created","data":{"id":"p"}`
+	long := strings.Repeat("s", 1000)
+	for _, tt := range []struct{ mediaType, body, id, source string }{
+		{"application/json", `{"id":"a1","type":"project.created","data":{"id":"p"}}`, "a1", ""},
+		{"application/cloudevents+json", `{"id":"c1","source":"//billing",` + attributes + `}`, "c1", "//billing"},
+		{"application/cloudevents+json", `{"id":"c2","source":"` + long + `",` + attributes + `}`, "c2", long[:256]},
+		{"application/cloudevents+json", `{"id":"c3","source":"x` + strings.Repeat("é", 200) + `",` + attributes + `}`, "c3", "x" + strings.Repeat("é", 127)},
+	} {
+		got, err := s.do("POST", "http://site2/events", strings.NewReader(tt.body), "Content-Type", tt.mediaType)
+		if err != nil || got.status != 202 {
+			t.Fatalf("%s: %v %d %s", tt.id, err, got.status, got.body)
+		}
+		line := s.awaitLine("access.log", `"event_id":"`+tt.id+`"`)
+		var fields struct {
+			Source string `json:"event_source"`
+		}
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			t.Fatal(err)
+		}
+		if fields.Source != tt.source || (tt.source == "") != !strings.Contains(line, "event_source") {
+			t.Errorf("%s: source %q, want %q", tt.id, fields.Source, tt.source)
+		}
+	}
+}
+
+// awaitLine waits for a line with the text in a log file: that of a request
+// comes after its answer.
+func (s *server) awaitLine(name, text string) string {
+	s.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		log, err := os.ReadFile(s.path(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.t.Fatal(err)
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, text) && strings.HasSuffix(line, "\n") {
+				return line
+			}
+		}
+	}
+	s.t.Fatalf("no line with %s in %s", text, name)
+	return ""
 }
 
 // TestBatchRefusedEntirelyIs422 has a fault in every event of a batch.

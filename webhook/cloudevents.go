@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/tengineai/webhook-gateway/problem"
@@ -182,7 +183,9 @@ func (r *reading) attribute(name string, text []byte, place string) {
 // none of which a URI reference has.
 func (r *reading) setSource(source, place string) {
 	const limit = 1024
-	unfit := func(c rune) bool { return c <= ' ' || c == 0x7F || c == '"' || c == '\\' || c == utf8.RuneError }
+	unfit := func(c rune) bool {
+		return c == ' ' || c == '"' || c == '\\' || c == utf8.RuneError || unicode.IsControl(c)
+	}
 	if source == "" || len(source) > limit || strings.ContainsFunc(source, unfit) {
 		r.problem(problem.InvalidValue, "A source is a URI reference of at most 1024 bytes.", place)
 		return

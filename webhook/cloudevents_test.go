@@ -58,6 +58,7 @@ func TestCloudEventRefusesWithEveryProblem(t *testing.T) {
 		}},
 		{"id outside our characters", `{"specversion":"1.0","id":"a/b","source":"/s","type":"api_key.created","projectid":"p","data":{}}`, items{item(problem.InvalidValue, "#/id")}},
 		{"empty source", `{"specversion":"1.0","id":"1","source":"","type":"api_key.created","projectid":"p","data":{}}`, items{item(problem.InvalidValue, "#/source")}},
+		{"source with a control character beyond ASCII", `{"specversion":"1.0","id":"1","source":"a\u009bb","type":"api_key.created","projectid":"p","data":{}}`, items{item(problem.InvalidValue, "#/source")}},
 		{"source with a line break", `{"specversion":"1.0","id":"1","source":"a\nb","type":"api_key.created","projectid":"p","data":{}}`, items{item(problem.InvalidValue, "#/source")}},
 		{"binary data", `{` + rest + `,"data_base64":"e30="}`, items{item(problem.InvalidValue, "#/data_base64")}},
 		{"no data", `{` + rest + `}`, items{item(problem.Missing, "#/data")}},
