@@ -18,18 +18,18 @@ func DefaultSchedule() Schedule {
 // 1) has failed at end, and false if that was the last one.
 //
 // retryAfter is what the receiver asked for, zero if nothing; it can lengthen
-// the wait to at most twice the step. Jitter adds up to 10 % of the wait and
-// never shortens it, so that deliveries that failed together do not come back
-// together.
+// the wait to at most twice the step, jitter included. Jitter adds up to 10 % of
+// the wait and never shortens it, so that deliveries that failed together do not
+// come back together.
 func (s Schedule) Next(step int, end time.Time, retryAfter time.Duration) (time.Time, bool) {
 	if step < 1 || step > len(s) {
 		return time.Time{}, false
 	}
-	wait := s[step-1]
+	wait, most := s[step-1], 2*s[step-1]
 	if retryAfter > wait {
-		wait = min(retryAfter, 2*wait)
+		wait = min(retryAfter, most)
 	}
-	return end.Add(wait + rand.N(wait/10+1)), true
+	return end.Add(min(wait+rand.N(wait/10+1), most)), true
 }
 
 // Longest returns the longest wait that Next can give.
@@ -38,5 +38,5 @@ func (s Schedule) Longest() time.Duration {
 	for _, d := range s {
 		longest = max(longest, d)
 	}
-	return 2*longest + longest/5
+	return 2 * longest
 }

@@ -63,6 +63,18 @@ func TestRetryAfterOnlyLengthens(t *testing.T) {
 	}
 }
 
+func TestRetryAfterAndJitterLengthenToTwiceTheStepTogether(t *testing.T) {
+	s := queue.Schedule{time.Minute}
+	for _, retryAfter := range []time.Duration{115 * time.Second, 2 * time.Minute, time.Hour} {
+		for range 1000 {
+			next, _ := s.Next(1, end, retryAfter)
+			if wait := next.Sub(end); wait < min(retryAfter, 2*time.Minute) || wait > 2*time.Minute {
+				t.Fatalf("Retry-After %v: wait is %v", retryAfter, wait)
+			}
+		}
+	}
+}
+
 func TestNextStaysInBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		steps := rapid.SliceOf(rapid.Int64Range(int64(time.Second), int64(7*24*time.Hour))).Draw(t, "steps")
