@@ -20,6 +20,8 @@ const bodyTime = time.Second
 func classify(code int) (webhook.Outcome, string) {
 	answered := "the receiver answered " + strconv.Itoa(code)
 	switch {
+	case code < 100:
+		return webhook.BadResponse, answered
 	case code < 200:
 		return webhook.HTTP1xx, answered
 	case code < 300:

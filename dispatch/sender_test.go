@@ -174,7 +174,7 @@ func TestOutcomesOfAResponse(t *testing.T) {
 		{status("299 Odd"), webhook.Success, 299, dispatch.Delivered},
 		{"HTTP/1.1 103 Early Hints\r\n\r\n" + status("201 Created"), webhook.Success, 201, dispatch.Delivered},
 		{"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n", webhook.HTTP1xx, 101, dispatch.Retry},
-		{status("099 Odd"), webhook.HTTP1xx, 99, dispatch.Retry},
+		{status("099 Odd"), webhook.BadResponse, 99, dispatch.Retry},
 		{status("300 Multiple Choices"), webhook.HTTP3xx, 300, dispatch.Retry},
 		{"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n", webhook.HTTP3xx, 302, dispatch.Retry},
 		{"HTTP/1.1 304 Not Modified\r\n\r\n", webhook.HTTP3xx, 304, dispatch.Retry},
