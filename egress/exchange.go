@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"sync"
 )
 
@@ -28,6 +29,8 @@ type exchange struct {
 	unwatch func() bool // of the attempt's context
 	reader  *bufio.Reader
 	room    int        // bytes that may still arrive; negative: any number
+	last    byte       // that arrived
+	broken  error      // why no more arrives
 	writing chan error // nil: the request was written at once, or is known to be
 	body    io.Reader  // of the response, as net/http reads it
 	bodyErr error      // what ended it
@@ -74,6 +77,13 @@ func (a *attempt) exchange(c *conn, m *message, keep func(*conn)) (*http.Respons
 	return resp, nil
 }
 
+// cutOff reports whether err is about a header line that the connection broke
+// in: net/textproto takes the part for a line, which is then malformed.
+func (x *exchange) cutOff(err error) bool {
+	_, header := errors.AsType[textproto.ProtocolError](err)
+	return header && x.broken != nil && x.last != '\n' && x.reader.Buffered() == 0
+}
+
 // write sends the request, or begins to.
 func (x *exchange) write(m *message) error {
 	if m.rest == nil {
@@ -102,6 +112,9 @@ func (x *exchange) writeBeside(m *message) {
 func (x *exchange) response() (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(x.reader, posted)
+		if x.cutOff(err) {
+			return nil, x.broken
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +176,10 @@ func (s *source) Read(p []byte) (int, error) {
 	if s.room > 0 {
 		s.room -= n
 	}
+	if n > 0 {
+		s.last = p[n-1]
+	}
+	s.broken = err
 	s.attempt.answered = s.attempt.answered || n > 0
 	return n, err
 }

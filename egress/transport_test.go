@@ -132,7 +132,12 @@ func TestBadResponsesAreTold(t *testing.T) {
 		"net/http: server response headers exceeded 65536 bytes; aborted":    webhook.BadResponse,
 		"HTTP/1.1 2 server response headers exceeded 65536 bytes; aborted\n": webhook.BadResponse,
 		"HTTP/1.1 200 OK\r\nX: y\r\n":                                        webhook.Reset,
-		"":                                                                   webhook.Reset,
+		"HTTP/1.1 200 OK\r\nX: y":                                            webhook.Reset,
+		"HTTP/1.1 200 OK\r\nX: y\r\nX-Cut":                                   webhook.Reset,
+		"HTTP/1.1 200 OK\r\npath-secret\r\n":                                 webhook.BadResponse,
+		"HTTP/1.1 200 OK\r\npath-secret\r\nX-Cut":                            webhook.BadResponse,
+		"HTTP/1.1 20": webhook.BadResponse,
+		"":            webhook.Reset,
 	} {
 		address := rawServer(t, answer(text))
 		r := post(t, mustNew(t, local()), "http://"+address+"/path-secret")
