@@ -10,8 +10,9 @@ import (
 // what to do. It is returned by Compile for a filter that cannot be accepted
 // and by Match for one that failed on an event.
 type Error struct {
-	// Detail is the sentence. It never quotes values of the map form; a
-	// failed evaluation may quote a little of the event.
+	// Detail is the sentence. It never quotes values of the map form, nor
+	// literals of an expression; a failed evaluation may quote a little of the
+	// event.
 	Detail string
 
 	// Line and Column are the place in the expression, both from 1, the column

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -123,7 +124,7 @@ func compileExpr(text string, names Names) (p *exprProgram, err error) {
 	syntax.MaxNodes = MaxNodes
 	tree, err := parser.ParseWithConfig(text, syntax)
 	if err != nil {
-		return nil, compileError(err, names)
+		return nil, compileError(err, text, names)
 	}
 	if problem := vet(&tree.Node, tree.Source); problem != nil {
 		return nil, problem
@@ -135,7 +136,7 @@ func compileExpr(text string, names Names) (p *exprProgram, err error) {
 	config.ExpectAny = true
 	config.Functions = functions
 	if _, err := checker.Check(tree, config); err != nil {
-		return nil, compileError(err, names)
+		return nil, compileError(err, text, names)
 	}
 	conditions, whole := conditionsOf(tree.Node, names)
 	if whole {
@@ -147,7 +148,7 @@ func compileExpr(text string, names Names) (p *exprProgram, err error) {
 		return nil, problem
 	}
 	if _, err := checker.Check(tree, config); err != nil {
-		return nil, compileError(err, names)
+		return nil, compileError(err, text, names)
 	}
 	code, err := compiler.Compile(tree, config)
 	if err != nil {
@@ -165,8 +166,9 @@ func located(source file.Source, where file.Location, format string, args ...any
 	return &Error{Detail: shorten(fmt.Sprintf(format, args...)), Line: at.Line, Column: at.Column + 1}
 }
 
-// compileError words an error of expr's parser or checker.
-func compileError(err error, names Names) *Error {
+// compileError words an error of expr's parser or checker. Those quote the text:
+// what is repeated of it is names, never literals, which may be secrets.
+func compileError(err error, text string, names Names) *Error {
 	var at *file.Error
 	if !errors.As(err, &at) {
 		// The only errors without a place are about the type of the whole.
@@ -175,16 +177,83 @@ func compileError(err error, names Names) *Error {
 	}
 	detail := at.Message
 	switch {
+	case strings.Contains(detail, "unexpected token "):
+		before, token, _ := strings.Cut(detail, "unexpected token ")
+		if detail = before + unexpected(token); strings.HasSuffix(before, "(") {
+			detail += ")"
+		}
 	case strings.HasPrefix(detail, "unknown name "):
-		detail += "; the names are " + strings.Join(names.List(), ", ")
+		detail = withoutLiteral(detail, at.From, text) + "; the names are " + strings.Join(names.List(), ", ")
+	case strings.HasPrefix(detail, "bad number syntax"), strings.Contains(detail, " literal: "):
+		detail, _, _ = strings.Cut(detail, ": ")
 	case strings.Contains(detail, "exceeds maximum allowed nodes"):
 		detail = tooLarge
 	case strings.Contains(detail, "to call __matches"):
 		detail = "matches needs a string on its left"
 	default:
-		detail = plainType(detail)
+		detail = withoutLiteral(plainType(detail), at.From, text)
 	}
 	return &Error{Detail: shorten(detail), Line: max(at.Line, 1), Column: at.Column + 1}
+}
+
+// unexpected words a token as expr prints it: its kind and, in brackets, its
+// text as Go quotes it.
+func unexpected(token string) string {
+	kind, rest, _ := strings.Cut(token, "(")
+	switch kind {
+	case "EOF":
+		return "unexpected end of the expression"
+	case "String":
+		return "unexpected string"
+	case "Number":
+		return "unexpected number"
+	case "Operator", "Bracket":
+		if quoted, err := strconv.QuotedPrefix(rest); err == nil {
+			return "unexpected " + quoted
+		}
+	case "Identifier":
+		if name := strings.Trim(rest, `")`); isShown(name) {
+			return "unexpected name " + name
+		}
+		return "unexpected name"
+	}
+	return "unexpected token"
+}
+
+// naming are the words before a name in an error of the checker.
+var naming = []string{"unknown name ", "unknown field ", " has no field ", " has no method "}
+
+// withoutLiteral takes a name out of an error unless it stands as a name at that
+// place of the text: a string can name a member too.
+func withoutLiteral(detail string, at int, text string) string {
+	for _, words := range naming {
+		before, name, ok := strings.Cut(detail, words)
+		if !ok {
+			continue
+		}
+		rest := []rune(text)
+		rest = rest[min(max(at, 0), len(rest)):]
+		if isShown(name) && strings.HasPrefix(string(rest), name) {
+			return detail
+		}
+		return before + strings.TrimSuffix(words, " ")
+	}
+	return detail
+}
+
+// isShown reports whether an error may repeat a name: it is short and looks like
+// one. What is longer may be a secret that was pasted without quotes.
+func isShown(name string) bool {
+	const most = 32
+	return len(name) <= most && isIdentifier(strings.TrimLeft(name, "_"))
+}
+
+// shown returns a name for an error.
+func shown(name string) string {
+	if isShown(name) {
+		return name
+	}
+	return "…"
 }
 
 var tooLarge = fmt.Sprintf("the expression is too large; at most %d names, literals, operators and calls are allowed", MaxNodes)

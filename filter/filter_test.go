@@ -283,8 +283,14 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 		{"wide ranges spread", strings.Repeat(`id matches "(?i)[B-𞥂]" or `, 10) + `true`, 1, 0, "more than 8 ranges"},
 		{"patterns too large together", strings.Repeat(`id matches "`+strings.Repeat("a", 200)+`" or `, 3) + `true`, 1, 0, "too large together"},
 		{"classes too large together", `id matches "` + strings.Repeat(`\\pL`, 5) + `"`, 1, 12, "too large together"},
-		{"unfinished", `data.x ==`, 1, 9, "unexpected token EOF"},
+		{"unfinished", `data.x ==`, 1, 9, "unexpected end of the expression"},
 		{"unfinished string", `data.x == "abc`, 1, 0, "literal not terminated"},
+		{"two values", `data.x == "a" "b"`, 1, 15, "unexpected string"},
+		{"two numbers", `data.x == 1 2`, 1, 13, "unexpected number"},
+		{"two names", `data.x == id type`, 1, 14, "unexpected name type"},
+		{"two operators", `data.x == * 1`, 1, 11, `unexpected "*"`},
+		{"unopened bracket", `data.x == 1)`, 1, 12, `unexpected ")"`},
+		{"key of an object", `{"a": 1, [1]: 2} == data`, 1, 10, `(unexpected "[")`},
 		{"time zone computed", `date(id, "x", data.zone) == now()`, 1, 20, "the time zone must be a string literal"},
 		{"time zone unknown", `date(id, "x", "../etc/passwd") == now()`, 1, 15, "no time zone"},
 		{"predicate outside", `# == 1`, 1, 0, ""},
@@ -311,6 +317,35 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 				t.Errorf("at %d:%d, want %d:%d (%s)", got.Line, got.Column, tt.line, tt.col, got.Detail)
 			}
 		})
+	}
+}
+
+// TestErrorsNeverRepeatALiteral writes a secret where the text is refused.
+func TestErrorsNeverRepeatALiteral(t *testing.T) {
+	t.Parallel()
+	const secret, number, pasted = "TOP SECRET", "4815162342", "sk_live_4eC39HqLyjWDarjtT1zdp7dcQ"
+	for _, text := range []string{
+		`data.a == "x" "TOP SECRET"`, `data.a == "TOP SECRET`, `data.a == "\q TOP SECRET"`, `data.a == b"x" b"TOP SECRET"`, `data.a ? "TOP SECRET"`,
+		`data.a matches "(TOP SECRET"`, `data.a matches "[z-a]TOP SECRET"`, `data.a matches "TOP SECRET(?P<TOP SECRET>x)"`, `data.a matches "TOP SECRET**"`,
+		`data.a matches "TOP SECRET\\"`, `data.a matches "\\TOP SECRET\\y"`, "data.a matches `(?TOP SECRET)`",
+		`id["TOP SECRET"] == 1`, `now()["TOP SECRET"] == 1`, `id?.["TOP SECRET"] == 1`, `get(id, "TOP SECRET") == 1`, `nil["TOP SECRET"] == 1`, `id."TOP SECRET" == 1`,
+		`{"TOP SECRET": 1}.x.y.z() == 1`, `{"TOP SECRET" 1} == data`, `{a "TOP SECRET"} == data`, `"TOP SECRET"`, `not "TOP SECRET"`, `"TOP SECRET" > 1`, `"TOP SECRET"("x")`,
+		`"TOP SECRET".x == 1`, `date(id, "x", "TOP SECRET") == now()`, `any("TOP SECRET", true)`, `reduce("TOP SECRET", 1)`, `data.a == 1 "TOP SECRET" /*`,
+		`data.a == 4815162342481516234248151623424815162342`, `data.a == 1 4815162342`, `data.a == 4815162342x`, `data.a == 0x4815162342481516234248`, `data.a == 4815162342.1.2`,
+		`data.a == 0b4815162342`, `data.a == 0o4815162342999`, `4815162342`, `4815162342.x == 1`, `data.a == 1e4815162342`, `data.a == 4815162342e`, `id[4815162342] == 1`,
+		pasted, pasted + `.x == 1`, `data.a == 1 ` + pasted, pasted + `("x")`, `id.` + pasted + ` == 1`, `__` + pasted + ` == 1`, `any(data.a, #` + pasted + `)`, `data.a == ` + pasted,
+		`data | ` + pasted + `()`, `let ` + pasted + ` = 1; true`, `{` + pasted + ` 1} == data`,
+	} {
+		rule, err := filter.Compile(nil, names, nil, text)
+		if err == nil {
+			t.Errorf("%s: compiled to %v", text, rule)
+			continue
+		}
+		for _, refused := range []string{secret, "SECRET", number, pasted} {
+			if strings.Contains(err.Error(), refused) {
+				t.Errorf("%s: the error repeats a literal: %v", text, err)
+			}
+		}
 	}
 }
 

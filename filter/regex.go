@@ -1,10 +1,10 @@
 package filter
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -41,8 +41,11 @@ func compilePattern(text string, sizes *patternSizes) (compiled *pattern, proble
 		return nil, fmt.Sprintf("the regular expressions have more than %d ranges that end beyond ASCII", maxWideRanges)
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
+		return nil, "this is no regular expression: " + wrong.Code.String() // without its Expr, which may be a secret
+	}
 	if err != nil {
-		return nil, "this is no regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		return nil, "this is no regular expression"
 	}
 	tooLarge := fmt.Sprintf("the regular expression is too large; it has more than %d instructions", MaxPattern)
 	if size(tree) > 4*MaxPattern {

@@ -80,7 +80,7 @@ func (v *vetter) node(slot *ast.Node) {
 		v.predicate(n)
 	case *ast.PointerNode:
 		if n.Name != "" {
-			v.refuse(n, "#%s is not available; # is the element", n.Name)
+			v.refuse(n, "#%s is not available; # is the element", shown(n.Name))
 		}
 	case *ast.ConditionalNode:
 		v.node(&n.Cond)
@@ -109,7 +109,7 @@ func (v *vetter) identifier(n *ast.IdentifierNode) {
 	case n.Value == "$env":
 		v.refuse(n, "$env is not available; name the members")
 	case strings.HasPrefix(n.Value, "__"):
-		v.refuse(n, "names that begin with two underscores are not available; write data[\"%s\"] for a member of that name", n.Value)
+		v.refuse(n, "names that begin with two underscores are not available; write data[\"%s\"] for a member of that name", shown(n.Value))
 	}
 }
 
@@ -145,7 +145,7 @@ func (v *vetter) matches(slot *ast.Node, n *ast.BinaryNode) {
 
 func (v *vetter) call(n *ast.CallNode) {
 	if callee, ok := n.Callee.(*ast.IdentifierNode); ok && !strings.HasPrefix(callee.Value, "__") {
-		v.refuse(n, "there is no function %s; the functions are %s", callee.Value, strings.Join(builtins, ", "))
+		v.refuse(n, "there is no function %s; the functions are %s", shown(callee.Value), strings.Join(builtins, ", "))
 		return
 	}
 	// A shared node may hold a call that vet put there.
