@@ -73,7 +73,7 @@ func checkMediaType(h http.Header) error {
 		return problem.New(problem.UnsupportedMediaType, "Send the body as it is: no Content-Encoding is taken.")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || mediaType != mediaTypes[0] && mediaType != mediaTypes[1] {
+	if err != nil || len(h["Content-Type"]) != 1 || mediaType != mediaTypes[0] && mediaType != mediaTypes[1] {
 		return problem.New(problem.UnsupportedMediaType, "Send the header Content-Type: application/json or application/merge-patch+json.")
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {

@@ -35,7 +35,7 @@ func formOf(h http.Header) (form, error) {
 		return 0, problem.New(problem.UnsupportedMediaType, "Send the body as it is: no Content-Encoding is taken.")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil {
+	if err != nil || len(h["Content-Type"]) != 1 { // of two, others may believe the other
 		return 0, unsupportedMediaType()
 	}
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {

@@ -440,6 +440,16 @@ func TestIngestAnswersWhoReadsAfterSending(t *testing.T) {
 	}
 }
 
+func TestIngestRefusesTwoContentTypes(t *testing.T) {
+	s := newIngestServer(t)
+	conn := s.dial()
+	fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: site\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s",
+		ingestKey, len(createdEvent), createdEvent)
+	if got := readStatus(t, conn); got != 415 {
+		t.Errorf("got %d, want 415", got)
+	}
+}
+
 func TestIngestTellsOfABodyThatBreaksOff(t *testing.T) {
 	s := newIngestServer(t)
 	conn := s.dial()
