@@ -207,12 +207,35 @@ func (r *reading) readProject(m *member) {
 	switch {
 	case m.kind != '{':
 		r.projectProblem(problem.WrongType, `"project" must be an object with an "id".`, "#/project")
+	case m.stringID == nil && r.hasID(m):
+		r.projectProblem(problem.WrongType, "This must be a string.", "#/project/id")
 	case m.stringID == nil:
 		r.projectProblem(problem.Missing, `"project" needs an "id", a string.`, "#/project/id")
 	default:
 		r.project = m
 		r.setProjectID(unquote(m.stringID), "#/project/id")
 	}
+}
+
+// hasID reports whether an object, of which no string "id" is known, has another.
+func (r *reading) hasID(m *member) bool {
+	dec := jsontext.NewDecoder(bytes.NewReader(r.value(m)), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := dec.ReadToken(); err != nil {
+		return false
+	}
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return false
+		}
+		if name.String() == "id" {
+			return true
+		}
+		if dec.SkipValue() != nil {
+			return false
+		}
+	}
+	return false
 }
 
 func (r *reading) readProjectID(m *member, place string) {
