@@ -89,6 +89,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		{"zero is no default", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"timeout":"0s","concurrency":0,"rate_limit":""}`, []string{
 			"invalid_value #/timeout", "invalid_value #/concurrency", "invalid_value #/rate_limit",
 		}},
+		{"an event type twice", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*","project.*","*"]}`, []string{"invalid_value #/events/2"}},
 		{"empty is no default", "PATCH", "/api/v1/webhooks/" + id, `{"secret":"","filter":"","events":[]}`, []string{
 			"invalid_value #/secret", "invalid_value #/filter", "missing #/events",
 		}},

@@ -132,6 +132,12 @@ func (t *EventTypes) check() error {
 	if ways != 1 {
 		return errors.New("set one of any, add and only")
 	}
+	types := slices.Concat(t.Add, t.Only)
+	for i, name := range types {
+		if slices.Contains(types[:i], name) {
+			return fmt.Errorf("%s is there twice", name)
+		}
+	}
 	_, err := t.catalogue()
 	return err
 }

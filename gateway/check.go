@@ -116,11 +116,15 @@ func checkEvents(events []string, catalogue *webhook.Catalogue) []problem.Item {
 	}
 	var items []problem.Item
 	for i, event := range events {
-		if !knowsPattern(catalogue, event) {
+		at := fmt.Sprintf("%s/%d", pointer, i)
+		switch {
+		case !knowsPattern(catalogue, event):
 			items = append(items, problem.Item{
-				Code: problem.UnknownType, Pointer: fmt.Sprintf("%s/%d", pointer, i),
+				Code: problem.UnknownType, Pointer: at,
 				Detail: `Name an event type of the catalogue, all types of a noun like "project.*", or "*".`,
 			})
+		case slices.Contains(events[:i], event):
+			items = append(items, problem.Item{Code: problem.InvalidValue, Pointer: at, Detail: "The event type is there twice."})
 		}
 	}
 	return items

@@ -21,6 +21,24 @@ import (
 // hush is in every value that no problem may repeat.
 const hush = "hush"
 
+// bulkTypes names n event types that largeCatalogue has.
+func bulkTypes(n int) []string {
+	types := make([]string, n)
+	for i := range types {
+		types[i] = fmt.Sprintf("bulk.type_%d", i)
+	}
+	return types
+}
+
+func largeCatalogue(t *testing.T) *webhook.Catalogue {
+	t.Helper()
+	catalogue, err := webhook.Builtin().Extend(bulkTypes(gateway.MaxEvents)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return catalogue
+}
+
 func checkContext(t *testing.T, catalogue *webhook.Catalogue) gateway.CheckContext {
 	t.Helper()
 	out, err := egress.New(egress.Config{
@@ -49,7 +67,7 @@ func sound() *webhook.Subscription {
 		ProjectID:   "proj_123",
 		URL:         "https://10.20.1.1/" + strings.Repeat("p", 2000),
 		Description: strings.Repeat("ü", gateway.MaxDescription),
-		Events:      slices.Repeat([]string{"project.created", "project.*", "*", "webhook.*", "webhook.disabled"}, 20),
+		Events:      append([]string{"project.created", "project.*", "*", "webhook.*", "webhook.disabled"}, bulkTypes(gateway.MaxEvents-5)...),
 		Filters:     map[string]json.RawMessage{"project.name": json.RawMessage(`["a",null]`)},
 		Filter:      `data.id != ""`,
 		Headers:     headers,
@@ -65,7 +83,7 @@ func sound() *webhook.Subscription {
 }
 
 func TestSoundSubscriptionHasNoProblems(t *testing.T) {
-	c := checkContext(t, webhook.Builtin())
+	c := checkContext(t, largeCatalogue(t))
 	if items := gateway.CheckSubscription(sound(), c); len(items) > 0 {
 		t.Errorf("%+v", items)
 	}
@@ -80,7 +98,7 @@ func TestSoundSubscriptionHasNoProblems(t *testing.T) {
 }
 
 func TestEachProblemOfASubscriptionHasItsPointer(t *testing.T) {
-	c := checkContext(t, webhook.Builtin())
+	c := checkContext(t, largeCatalogue(t))
 	for _, tc := range []struct {
 		name   string
 		change func(*webhook.Subscription)
@@ -94,6 +112,7 @@ func TestEachProblemOfASubscriptionHasItsPointer(t *testing.T) {
 		{"long description", func(s *webhook.Subscription) { s.Description += "x" }, []problem.Item{{Code: problem.TooLong, Pointer: "#/description"}}},
 		{"description that is no text", func(s *webhook.Subscription) { s.Description = "\xff" }, []problem.Item{{Code: problem.InvalidUTF8, Pointer: "#/description"}}},
 		{"no events", func(s *webhook.Subscription) { s.Events = nil }, []problem.Item{{Code: problem.Missing, Pointer: "#/events"}}},
+		{"an event type twice", func(s *webhook.Subscription) { s.Events = []string{"*", "project.*", "*"} }, []problem.Item{{Code: problem.InvalidValue, Pointer: "#/events/2"}}},
 		{"101 events", func(s *webhook.Subscription) { s.Events = append(s.Events, "*") }, []problem.Item{{Code: problem.TooLong, Pointer: "#/events"}}},
 		{"unknown events", func(s *webhook.Subscription) {
 			s.Events = []string{"project.created", "order.paid", "order.*", "project", "", "project.created.*", "**", ".*", "webhook.x"}
