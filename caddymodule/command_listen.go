@@ -63,7 +63,7 @@ allows it:
 }
 
 func cmdListen(fl caddycmd.Flags) (int, error) {
-	r := &receiver{out: os.Stdout, now: time.Now, status: fl.Int("status"), failures: max(0, fl.Int("fail-first"))}
+	r := &receiver{out: os.Stdout, now: time.Now, status: fl.Int("status"), failures: fl.Int("fail-first")}
 	var err error
 	if fl.Changed("secret") {
 		if r.secret, err = readSecret(fl.String("secret"), os.Stdin); err != nil {
@@ -72,6 +72,9 @@ func cmdListen(fl caddycmd.Flags) (int, error) {
 	}
 	if r.status < 200 || r.status > 599 {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("--status: it is %d, it must be 200 to 599", r.status)
+	}
+	if r.failures < 0 {
+		return caddy.ExitCodeFailedStartup, fmt.Errorf("--fail-first: it is %d, it must be 0 or more", r.failures)
 	}
 	if r.delay, err = caddy.ParseDuration(fl.String("delay")); err != nil || r.delay < 0 {
 		return caddy.ExitCodeFailedStartup, errors.New("--delay: it must be a duration such as 500ms or 10s")

@@ -300,6 +300,7 @@ func TestListenRefusesFlagsThatMakeNoSense(t *testing.T) {
 		{"--status", "199"},
 		{"--status", "600"},
 		{"--status", "x"},
+		{"--fail-first", "-1"},
 		{"--delay", "soon"},
 		{"--delay", "-1s"},
 		{"--secret", ""},
