@@ -28,13 +28,15 @@ type exchange struct {
 
 	unwatch func() bool // of the attempt's context
 	reader  *bufio.Reader
-	room    int        // bytes that may still arrive; negative: any number
-	last    byte       // that arrived
-	broken  error      // why no more arrives
-	writing chan error // nil: the request was written at once, or is known to be
-	body    io.Reader  // of the response, as net/http reads it
-	bodyErr error      // what ended it
+	room    int       // bytes that may still arrive; negative: any number
+	last    byte      // that arrived
+	broken  error     // why no more arrives
+	body    io.Reader // of the response, as net/http reads it
+	bodyErr error     // what ended it
 	ended   bool
+
+	writing chan struct{} // closed when the request has been written; nil: it was written at once
+	failed  error         // why it could not be, once writing is closed
 }
 
 var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
@@ -90,7 +92,7 @@ func (x *exchange) write(m *message) error {
 		_, err := x.conn.Write(m.first)
 		return err
 	}
-	x.writing = make(chan error, 1)
+	x.writing = make(chan struct{})
 	go x.writeBeside(m)
 	return nil
 }
@@ -98,13 +100,14 @@ func (x *exchange) write(m *message) error {
 // writeBeside ends at the latest when the connection is closed, which end sees
 // to and waits for.
 func (x *exchange) writeBeside(m *message) {
-	err := errors.New("writing panicked")
+	defer close(x.writing)
 	defer func() {
-		_ = recover() // err says so
-		x.writing <- err
+		if p := recover(); p != nil {
+			x.failed = fmt.Errorf("writing panicked: %v", p)
+		}
 	}()
-	if _, err = x.conn.Write(m.first); err == nil {
-		_, err = x.conn.Write(m.rest)
+	if _, x.failed = x.conn.Write(m.first); x.failed == nil {
+		_, x.failed = x.conn.Write(m.rest)
 	}
 }
 
@@ -154,9 +157,8 @@ func (x *exchange) wrote() bool {
 		return true
 	}
 	select {
-	case err := <-x.writing:
-		x.writing = nil
-		return err == nil
+	case <-x.writing:
+		return x.failed == nil
 	default:
 		return false
 	}
