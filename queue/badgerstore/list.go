@@ -128,6 +128,8 @@ func (ls *listing) ofIndex(txn *badger.Txn, lead []byte, hints bool) error {
 			return true, nil
 		case hints:
 			return true, ls.showStored(txn, k)
+		case ls.query.EventType != "" && isOfOtherType(e.value, e.key, ls.query.EventType):
+			return true, nil
 		default:
 			record, err := decodeDelivery(e.value, e.key)
 			ls.show(txn, k, record, err)

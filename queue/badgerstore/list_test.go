@@ -2,7 +2,10 @@ package badgerstore_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
@@ -73,5 +76,47 @@ func TestDeletedEntriesArePassedInPieces(t *testing.T) {
 	}
 	if pages != 2 {
 		t.Errorf("600 entries were passed in %d pages, want 2", pages)
+	}
+}
+
+// TestListByTypeShowsDamagedRecords: of what is damaged nobody can say that it
+// is of another type, so its event is asked.
+func TestListByTypeShowsDamagedRecords(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 3)
+	var want []string
+	for _, c := range mustClaim(t, s, start, 3) {
+		mustFinish(t, s, c, webhook.Delivered)
+		want = append(want, c.Claim.DeliveryID)
+	}
+	slices.Reverse(want)
+	if err := badgerstore.FlipInDelivery(s, want[1]); err != nil {
+		t.Fatal(err)
+	}
+	q := queue.DeliveryQuery{WebhookID: "wh_1", EventType: "a.b", Limit: 2}
+	if diff := cmp.Diff(want, listed(t, s, q)); diff != "" {
+		t.Errorf("want, got:\n%s", diff)
+	}
+	q.EventType = "a.c"
+	if got := listed(t, s, q); len(got) > 0 {
+		t.Errorf("got %v of another type", got)
+	}
+}
+
+// listed returns the ids of a whole list.
+func listed(t *testing.T, s *badgerstore.Store, q queue.DeliveryQuery) (ids []string) {
+	t.Helper()
+	for {
+		page, err := s.Deliveries(background, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range page.Deliveries {
+			ids = append(ids, d.ID)
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			return ids
+		}
 	}
 }

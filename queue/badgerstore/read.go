@@ -1,9 +1,7 @@
 package badgerstore
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -311,59 +309,6 @@ func (s *Store) Events(_ context.Context, q queue.EventQuery) (queue.EventPage, 
 		return queue.EventPage{}, fmt.Errorf("events of project %s: %w", q.ProjectID, err)
 	}
 	return page, nil
-}
-
-// An entry is what backwards finds. It is valid until the next one.
-type entry struct {
-	key, value []byte
-	deleted    bool
-}
-
-// backwards calls fn for the entries whose keys are lead and a key of type K,
-// in descending order from before the given key (all if nil) until fn returns
-// false. Deleted entries, which Badger keeps for long, are shown too, so that
-// the caller decides how many are passed.
-func backwards[K eventKey | deliveryKey](txn *badger.Txn, lead []byte, before *K, fn func(k K, e entry) (bool, error)) error {
-	var k K
-	size := len(lead) + binary.Size(k)
-	opts := over(lead)
-	opts.Reverse = true
-	opts.AllVersions = true // else Badger passes the deleted ones itself
-	it := txn.NewIterator(opts)
-	defer it.Close()
-	start := append([]byte{}, lead...)
-	if before == nil {
-		for len(start) < size+1 {
-			start = append(start, 0xff)
-		}
-	} else {
-		start, _ = binary.Append(start, binary.BigEndian, before)
-	}
-	var e entry
-	for it.Seek(start); it.Valid(); {
-		item := it.Item()
-		e.key = item.KeyCopy(e.key)
-		e.deleted = item.IsDeletedOrExpired()
-		if !e.deleted {
-			var err error
-			if e.value, err = item.ValueCopy(e.value); err != nil {
-				return err
-			}
-		}
-		it.Next()
-		if it.Valid() && bytes.Equal(it.Item().Key(), e.key) {
-			continue // of an entry's versions the newest comes last
-		}
-		if len(e.key) != size || before != nil && bytes.Equal(e.key, start) {
-			continue
-		}
-		_, _ = binary.Decode(e.key[len(lead):], binary.BigEndian, &k)
-		goOn, err := fn(k, e)
-		if err != nil || !goOn {
-			return err
-		}
-	}
-	return nil
 }
 
 // An eventCache keeps a few recently read events, because the deliveries of

@@ -89,7 +89,17 @@ func decodeDelivery(value, key []byte) (deliveryRecord, error) {
 		return deliveryRecord{}, err
 	}
 	r := reader{rest: rest}
-	var d deliveryRecord
+	d := readHead(&r)
+	d.eventID = r.string()
+	d.eventType = r.string()
+	d.projectID = r.string()
+	d.reason = r.string()
+	d.last = slices.Clone(r.rest)
+	return d, r.err
+}
+
+// readHead reads what stands before the texts of a record.
+func readHead(r *reader) (d deliveryRecord) {
 	d.status = statusOf(r.byte())
 	flags := r.byte()
 	d.test = flags&flagTest != 0
@@ -104,12 +114,21 @@ func decodeDelivery(value, key []byte) (deliveryRecord, error) {
 	if flags&flagReplayed != 0 {
 		d.replayedAt = r.time()
 	}
-	d.eventID = r.string()
-	d.eventType = r.string()
-	d.projectID = r.string()
-	d.reason = r.string()
-	d.last = slices.Clone(r.rest)
-	return d, r.err
+	return d
+}
+
+// isOfOtherType says whether a record is whole and its event not of the given
+// type. It copies nothing: a list by type passes many records for each it shows.
+func isOfOtherType(value, key []byte, eventType string) bool {
+	rest, err := unseal(value, key)
+	if err != nil {
+		return false
+	}
+	r := reader{rest: rest}
+	readHead(&r)
+	r.take(r.uint()) // the event's id
+	stored := r.take(r.uint())
+	return r.err == nil && string(stored) != eventType
 }
 
 // peekStatus returns the status in a delivery record without reading the rest.
