@@ -58,6 +58,8 @@ type listing struct {
 	memory []inMemory
 	floor  *deliveryKey
 
+	follower follower // of the index by status
+
 	page    queue.DeliveryPage
 	scanned int
 	last    deliveryKey // the last one looked at
@@ -78,6 +80,8 @@ func (ls *listing) run() error {
 	ls.recall()
 	return ls.store.db.View(func(txn *badger.Txn) error {
 		if st := ls.query.Status; st != "" && st != webhook.Delivered {
+			ls.follower = follower{txn: txn, number: ls.lane.number}
+			defer ls.follower.close()
 			return ls.ofIndex(txn, statusLead(ls.lane.number, st), true)
 		}
 		return ls.ofIndex(txn, deliveryLead(ls.lane.number), false)
@@ -209,7 +213,7 @@ func (ls *listing) wants(d *deliveryRecord, k deliveryKey) bool {
 
 // showStored shows a delivery that has a record; none if it has gone.
 func (ls *listing) showStored(txn *badger.Txn, k deliveryKey) error {
-	record, _, err := readDelivery(txn, ls.lane.number, k)
+	record, _, err := ls.follower.read(k)
 	switch {
 	case errors.Is(err, queue.ErrNotFound):
 		return nil

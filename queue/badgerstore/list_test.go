@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -76,6 +77,40 @@ func TestDeletedEntriesArePassedInPieces(t *testing.T) {
 	}
 	if pages != 2 {
 		t.Errorf("600 entries were passed in %d pages, want 2", pages)
+	}
+}
+
+// TestListByStatusAmongOthers lists failed deliveries, some side by side and
+// some far apart, of which a few have been failed before and changed since.
+func TestListByStatusAmongOthers(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	const total = 400
+	mustPublish(t, s, 0, total)
+	var want []string
+	for i, c := range mustClaim(t, s, start, total) {
+		fails := i < 60 || i >= 340 || i%37 == 0
+		if !fails {
+			mustFinish(t, s, c, webhook.Delivered)
+			continue
+		}
+		mustFinish(t, s, c, webhook.Failed)
+		if i%9 == 0 {
+			again, err := s.ClaimOne(background, c.Claim.DeliveryID, "tests", start, start.Add(time.Minute))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustFinish(t, s, again, webhook.Delivered)
+			continue
+		}
+		want = append(want, c.Claim.DeliveryID)
+	}
+	slices.Reverse(want)
+	for _, limit := range []int{1, 7, 1000} {
+		q := queue.DeliveryQuery{WebhookID: "wh_1", Status: webhook.Failed, Limit: limit}
+		if diff := cmp.Diff(want, listed(t, s, q)); diff != "" {
+			t.Errorf("%d to a page, want, got:\n%s", limit, diff)
+		}
 	}
 }
 
