@@ -143,8 +143,6 @@ type outcome struct {
 	previous []byte
 	was      webhook.Status
 	waiter   *waiter
-
-	called bool // off the list of deliveries to be recorded
 }
 
 func (f *outcome) weight() (int, int64) {
@@ -179,7 +177,6 @@ func (f *outcome) settleLive() bool {
 	defer f.store.journal.mu.Unlock()
 	if t.state == toRecord {
 		e.toWrite--
-		f.called = true
 	}
 	t.state = ending
 	return false
@@ -192,9 +189,6 @@ func (f *outcome) apply(*pack) {
 	}
 	pending := f.record.status == webhook.Pending
 	l.mu.Lock()
-	if f.called {
-		l.waiting--
-	}
 	if h.live != nil {
 		l.live.remove(h.key)
 	}

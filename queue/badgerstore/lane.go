@@ -25,7 +25,7 @@ type lane struct {
 	mu       sync.Mutex
 	admitted uint64 // deliveries that were ever
 	backlog  int    // pending deliveries, wherever they are
-	waiting  int    // those that the journal is about to record
+	waiting  int    // those that cannot be claimed until the journal has recorded them
 	fresh    fifo
 	live     unrecorded
 	windows  [2]window // by class

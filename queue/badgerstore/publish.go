@@ -317,7 +317,7 @@ func (s *Store) admit(e *liveEvent) {
 			s.news = append(s.news, news{l.id, due})
 			continue
 		}
-		l.waiting++
+		t.wait()
 		l.mu.Unlock()
 		t.state = toRecord
 		e.toWrite++

@@ -51,6 +51,7 @@ type target struct {
 	status webhook.Status
 	reason string
 	state  targetState
+	waits  bool // counts in lane.waiting; for the committer
 }
 
 // encodeEvent encodes a publication into buf, whose content is lost. The

@@ -62,7 +62,7 @@ func (s *Store) applyRecordings(p *pack) {
 			l.mu.Unlock()
 			continue
 		}
-		l.waiting--
+		t.stopWaiting()
 		_, held := l.held[k]
 		if !held {
 			l.windows[firsts].insert(dueEntry{key: k})
@@ -96,14 +96,31 @@ func (s *Store) putOffEvent(e *liveEvent) {
 			continue
 		}
 		t.lane.mu.Lock()
-		t.lane.fresh.remove(e.key.delivery(ordinal))
-		t.lane.waiting++
+		// One that is claimed, or given back, is recorded where it is.
+		if _, fresh := t.lane.fresh.remove(e.key.delivery(ordinal)); fresh {
+			t.wait()
+		}
 		t.lane.mu.Unlock()
 		t.state = toRecord
 		e.toWrite++
 	}
 	e.from = 0
 	s.journal.enqueue(e)
+}
+
+// wait counts a delivery among those that cannot be claimed until they are
+// recorded. The caller holds lane.mu.
+func (t *target) wait() {
+	t.waits = true
+	t.lane.waiting++
+}
+
+// stopWaiting ends that. The caller holds lane.mu.
+func (t *target) stopWaiting() {
+	if t.waits {
+		t.waits = false
+		t.lane.waiting--
+	}
 }
 
 // enqueue has an event's deliveries in state toRecord recorded. The caller
