@@ -32,6 +32,24 @@ func TestReloadKeepsTheStoreOpen(t *testing.T) {
 	s.wantStore("a", 1, 1)
 }
 
+// A listener that Caddy does not know to go on would be waited for.
+func TestShutdownDelayDoesNotHoldReloadsUp(t *testing.T) {
+	s := newServer(t)
+	address := freeAddress(t)
+	load := func(delay string) {
+		s.load(config{edit: func(doc map[string]any) {
+			web := doc["apps"].(map[string]any)["http"].(map[string]any)
+			web["shutdown_delay"] = delay
+			for _, server := range web["servers"].(map[string]any) {
+				server.(map[string]any)["listen"] = []string{address}
+			}
+		}})
+	}
+	load("1h")
+	load("1h")
+	load("1ms") // or stopping would take the hour
+}
+
 // TestReloadChangesEverySetting reloads once per setting and looks at what the
 // gateway then does.
 func TestReloadChangesEverySetting(t *testing.T) {

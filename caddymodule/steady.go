@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strconv"
 	"sync"
@@ -35,10 +37,10 @@ const steadyNetwork = "steady"
 
 // listenSteadily moves the plain TCP addresses of the server that a handler is
 // provisioned for to the steady network. Caddy listens after all handlers are
-// provisioned. Networks that are named, like tcp4, stay as they are.
+// provisioned. Other networks, like tcp4, stay as they are.
 func listenSteadily(ctx caddy.Context) {
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
-	if !ok || len(srv.TLSConnPolicies) > 0 {
+	if !ok || len(srv.TLSConnPolicies) > 0 || delaysShutdown(ctx) {
 		return
 	}
 	for i, listen := range srv.Listen {
@@ -47,6 +49,18 @@ func listenSteadily(ctx caddy.Context) {
 			srv.Listen[i] = addr.String()
 		}
 	}
+}
+
+// delaysShutdown reports whether Caddy waits before it closes listeners. It does
+// not know that those of a network like this one go on in the next configuration,
+// and would wait at each reload.
+func delaysShutdown(ctx caddy.Context) bool {
+	for _, module := range ctx.Modules() {
+		if app, ok := module.(*caddyhttp.App); ok {
+			return app.ShutdownDelay > 0
+		}
+	}
+	return false
 }
 
 // listenSteady is a caddy.ListenerFunc.
@@ -58,8 +72,22 @@ func listenSteady(ctx context.Context, _, host, port string, portOffset uint, co
 	n += uint64(portOffset)
 	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n, 10)), n != 0, func(address string) (net.Listener, error) {
 		config.Control = sharePort // as Caddy does, so that a reload can change the network
-		return config.Listen(ctx, "tcp", address)
+		ln, err := config.Listen(ctx, "tcp", address)
+		if !errors.Is(err, fs.ErrPermission) {
+			return ln, err
+		}
+		return listenAsCaddy(ctx, host, uint(n), config)
 	})
+}
+
+// listenAsCaddy is for low ports: Caddy takes the capability to bind them, if it
+// may, only when it needs it.
+func listenAsCaddy(ctx context.Context, host string, port uint, config net.ListenConfig) (net.Listener, error) {
+	ln, err := caddy.NetworkAddress{Network: "tcp", Host: host, StartPort: port, EndPort: port}.Listen(ctx, 0, config)
+	if err != nil {
+		return nil, err
+	}
+	return ln.(net.Listener), nil
 }
 
 // sockets are the sockets that configurations share, by address.

@@ -116,7 +116,7 @@ func (d *Dispatcher) workOnce(j *job, ended func(recorded bool)) {
 	defer d.running.Done()
 	defer d.guard("an attempt by hand")
 	d.handle(j)
-	ended(j.made)
+	ended(j.made && j.ended)
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()

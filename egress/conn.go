@@ -35,13 +35,10 @@ var longAgo = time.Unix(1, 0)
 // interrupt ends reads and writes, those to come as well.
 func (c *conn) interrupt() { _ = c.plain.SetDeadline(longAgo) } // fails on closed connections only
 
-// close ends a connection on which nothing is under way. Over TLS it says so
-// first, which takes no time: what was sent before has been read.
-func (c *conn) close() { _ = c.Conn.Close() } // there is nothing left to lose
-
-// abort closes a connection whatever is under way, without a word that the
-// receiver would have to take first.
-func (c *conn) abort() { _ = c.plain.Close() }
+// Close closes the connection, whatever is under way. TLS says no goodbye: every
+// message has said how long it is, so nothing can be cut off unnoticed, and a
+// receiver that reads nothing would have to take that word first.
+func (c *conn) Close() error { return c.plain.Close() }
 
 // silent reports whether the receiver has sent nothing since the last response:
 // neither the end of the connection, nor an answer to a question that was not
@@ -51,15 +48,24 @@ func (c *conn) silent() bool {
 }
 
 // nothingDecrypted is for what TLS has taken off the socket already. A read that
-// is over before it begins still finds that, and does no harm to the session.
+// is over before it begins still finds that, and does no harm to the session. It
+// may want to write: what the receiver asks TLS for is answered while reading.
+// That is over before it begins as well, but makes the session useless, which the
+// next write tells.
 func (c *conn) nothingDecrypted() bool {
 	secure, ok := c.Conn.(*tls.Conn)
 	if !ok {
 		return true
 	}
-	if err := c.plain.SetReadDeadline(longAgo); err != nil {
+	if err := c.plain.SetDeadline(longAgo); err != nil {
 		return false
 	}
 	_, err := secure.Read(make([]byte, 1))
-	return errors.Is(err, os.ErrDeadlineExceeded) && c.plain.SetReadDeadline(time.Time{}) == nil
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
+	if _, err := secure.Write(nil); err != nil {
+		return false
+	}
+	return c.plain.SetDeadline(time.Time{}) == nil
 }

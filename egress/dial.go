@@ -170,7 +170,7 @@ func (t *Transport) connect(a *attempt, addrs []netip.Addr, port uint16) (*conn,
 				addrs = nil
 				cancel()
 			default:
-				d.conn.abort() // the slower one
+				_ = d.conn.Close() // the slower one
 			}
 		}
 	}
@@ -247,7 +247,7 @@ func (t *Transport) handshake(a *attempt, c *conn, name string) (*conn, error) {
 	cfg.ServerName = name
 	secure := tls.Client(c.plain, cfg)
 	if err := secure.HandshakeContext(a); err != nil {
-		c.abort()
+		_ = c.Close() // it is of no use any more
 		return nil, a.tlsError(err, c)
 	}
 	c.Conn = secure

@@ -138,13 +138,10 @@ func (x *exchange) end(complete bool) {
 	clean := complete && x.reader.Buffered() == 0 && x.wrote()
 	x.reader.Reset(nil)
 	readers.Put(x.reader)
-	switch {
-	case !open || !clean:
-		x.conn.abort()
-	case x.keep == nil:
-		x.conn.close()
-	default:
+	if open && clean && x.keep != nil {
 		x.keep(x.conn)
+	} else {
+		_ = x.conn.Close() // whatever is under way ends with it
 	}
 	if x.writing != nil {
 		<-x.writing

@@ -278,6 +278,9 @@ func isTLS(err error) bool {
 }
 
 func isBroken(err error) bool {
+	if _, network := errors.AsType[*net.OpError](err); network {
+		return true
+	}
 	for _, broken := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE} {
 		if errors.Is(err, broken) {
 			return true

@@ -46,7 +46,7 @@ func (p *pool) take(to endpoint) *conn {
 		if c == nil || c.silent() {
 			return c
 		}
-		c.abort()
+		_ = c.Close() // there is nothing left to lose
 	}
 }
 
@@ -69,7 +69,7 @@ func (p *pool) pop(to endpoint) *conn {
 // put keeps a connection on which a response is complete, or closes it.
 func (p *pool) put(to endpoint, c *conn) {
 	if !p.push(to, c) {
-		c.close()
+		_ = c.Close() // there is nothing left to lose
 	}
 }
 
@@ -93,9 +93,7 @@ func (p *pool) push(to endpoint, c *conn) bool {
 
 // sweep closes what has been idle for too long.
 func (p *pool) sweep() {
-	for _, c := range p.removeOld(time.Now()) {
-		c.close()
-	}
+	closeAll(p.removeOld(time.Now()))
 }
 
 func (p *pool) removeOld(now time.Time) (old []*conn) {
@@ -128,7 +126,9 @@ func (p *pool) removeOld(now time.Time) (old []*conn) {
 }
 
 // close closes what is kept. What comes later is not kept any more.
-func (p *pool) close() {
+func (p *pool) close() { closeAll(p.removeAll()) }
+
+func (p *pool) removeAll() (all []*conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -136,9 +136,14 @@ func (p *pool) close() {
 		p.sweeps.Stop()
 	}
 	for _, conns := range p.kept {
-		for _, c := range conns {
-			c.close()
-		}
+		all = append(all, conns...)
 	}
 	p.kept, p.count = nil, 0
+	return all
+}
+
+func closeAll(conns []*conn) {
+	for _, c := range conns {
+		_ = c.Close() // there is nothing left to lose
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -83,7 +82,8 @@ type Gateway struct {
 
 	webhooks *registry // as the store has them, once loaded
 	loaded   bool
-	locks    webhookLocks
+	locks    keyedLocks // of webhooks
+	owing    keyedLocks // of deliveries that are owed a retry
 	vault    vault
 	keyFile  string
 	marker   []byte // of this process; see staticVersion
@@ -122,7 +122,8 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		announce: o.Announce,
 		keyFile:  o.KeyFile,
 		webhooks: newRegistry(),
-		locks:    webhookLocks{seed: maphash.MakeSeed()},
+		locks:    newKeyedLocks(),
+		owing:    newKeyedLocks(),
 		sender:   dispatch.NewSender(o.Logger),
 	}
 	if g.now == nil {

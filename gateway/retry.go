@@ -89,7 +89,7 @@ func (g *Gateway) retryClaimed(ctx context.Context, c queue.Claimed) error {
 	}
 	err := g.makeRetry(c)
 	if err != nil {
-		g.settleRetry(c.Delivery.ID)
+		g.settleRetry(c.Delivery.ID, c.Delivery.Attempts)
 	}
 	switch {
 	case errors.Is(err, dispatch.ErrBusy):

@@ -26,6 +26,7 @@ type owedRetry struct {
 // It does not heed the end of ctx: what was written all the same would come as a
 // surprise at the next start.
 func (g *Gateway) oweRetry(ctx context.Context, d *webhook.Delivery) error {
+	defer g.owing.lock(d.ID)()
 	ctx = context.WithoutCancel(ctx)
 	data, err := json.Marshal(owedRetry{Attempts: d.Attempts})
 	if err != nil {
@@ -36,7 +37,8 @@ func (g *Gateway) oweRetry(ctx context.Context, d *webhook.Delivery) error {
 	if !errors.Is(err, queue.ErrVersion) {
 		return err
 	}
-	// One from before could not be removed. This one takes its place.
+	// One from before is there still, or could not be removed. This one takes its
+	// place.
 	if err := g.store.DeleteRecord(ctx, queue.RetryRecord, d.ID); err != nil {
 		return err
 	}
@@ -44,9 +46,19 @@ func (g *Gateway) oweRetry(ctx context.Context, d *webhook.Delivery) error {
 	return err
 }
 
-// settleRetry notes that nothing is owed any more.
-func (g *Gateway) settleRetry(deliveryID string) {
-	if err := g.store.DeleteRecord(context.Background(), queue.RetryRecord, deliveryID); err != nil {
+// settleRetry notes that the retry of a delivery that was owed after so many
+// attempts is owed no more. One that was promised meanwhile stays.
+func (g *Gateway) settleRetry(deliveryID string, attempts int) {
+	defer g.owing.lock(deliveryID)()
+	rec, err := g.store.Record(context.Background(), queue.RetryRecord, deliveryID)
+	var owed owedRetry
+	if err == nil && json.Unmarshal(rec.Data, &owed) == nil && owed.Attempts != attempts {
+		return
+	}
+	if err == nil || errors.Is(err, queue.ErrCorrupt) {
+		err = g.store.DeleteRecord(context.Background(), queue.RetryRecord, deliveryID)
+	}
+	if err != nil && !errors.Is(err, queue.ErrNotFound) {
 		g.log.Warn("a retry by hand could not be noted as made", zap.String("delivery_id", deliveryID), zap.Error(err))
 	}
 }
@@ -57,7 +69,7 @@ func (g *Gateway) settleRetry(deliveryID string) {
 func (g *Gateway) makeRetry(c queue.Claimed) error {
 	return g.dispatcher.Once(c, webhook.Manually, func(recorded bool) {
 		if recorded || !g.Closing() {
-			g.settleRetry(c.Delivery.ID)
+			g.settleRetry(c.Delivery.ID, c.Delivery.Attempts)
 		}
 	})
 }
@@ -68,24 +80,24 @@ func (g *Gateway) claimOwedRetries(ctx context.Context) (owed []queue.Claimed, e
 	err = eachRecord(ctx, g.store, queue.RetryRecord, func(rec *queue.Record) error {
 		var r owedRetry
 		if json.Unmarshal(rec.Data, &r) != nil {
-			g.settleRetry(rec.ID)
+			g.settleRetry(rec.ID, 0)
 			return nil //nolint:nilerr // nobody can tell whether it was made
 		}
 		now := g.now()
 		c, err := g.store.ClaimOne(ctx, rec.ID, g.owner, now, now.Add(dispatch.OnceClaim))
 		switch {
 		case errors.Is(err, queue.ErrNotFound), errors.Is(err, queue.ErrCorrupt):
-			g.settleRetry(rec.ID)
+			g.settleRetry(rec.ID, r.Attempts)
 		case err != nil:
 			g.log.Warn("a retry by hand stays owed", zap.String("delivery_id", rec.ID), zap.Error(err))
 		case c.Delivery.Attempts > r.Attempts, mayRetry(&c.Delivery) != nil:
-			g.settleRetry(rec.ID)
+			g.settleRetry(rec.ID, r.Attempts)
 			return g.giveBack(ctx, c)
 		default:
 			owed = append(owed, c)
 		}
 		return nil
-	}, g.settleRetry)
+	}, func(id string) { g.settleRetry(id, 0) })
 	return owed, err
 }
 
@@ -98,7 +110,7 @@ func (g *Gateway) makeOwedRetries(ctx context.Context, owed []queue.Claimed) {
 		}
 		g.log.Warn("a retry by hand could not be made", zap.String("delivery_id", c.Delivery.ID), zap.Error(err))
 		if errors.Is(err, dispatch.ErrNoReceiver) {
-			g.settleRetry(c.Delivery.ID)
+			g.settleRetry(c.Delivery.ID, c.Delivery.Attempts)
 		}
 		if err := g.giveBack(ctx, c); err != nil {
 			g.log.Warn("a claim could not be released", zap.String("delivery_id", c.Delivery.ID), zap.Error(err))

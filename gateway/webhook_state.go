@@ -154,16 +154,19 @@ func (g *Gateway) disable(webhookID, reason string) {
 	g.log.Warn("webhook disabled", zap.String("webhook_id", webhookID), zap.String("reason", reason))
 }
 
-// webhookLocks make the changes of one webhook happen one after the other,
-// while those of others go on. Take a lock before Gateway.mu, never after.
-type webhookLocks struct {
+// keyedLocks make what is done to one thing, a webhook for example, happen one after
+// the other, while what is done to others goes on. Take a lock before Gateway.mu,
+// never after, and only one at a time of a set.
+type keyedLocks struct {
 	seed  maphash.Seed
 	locks [64]sync.Mutex
 }
 
-// lock locks a webhook and returns what unlocks it.
-func (l *webhookLocks) lock(webhookID string) (unlock func()) {
-	m := &l.locks[maphash.String(l.seed, webhookID)%uint64(len(l.locks))]
+func newKeyedLocks() keyedLocks { return keyedLocks{seed: maphash.MakeSeed()} }
+
+// lock locks what has an id and returns what unlocks it.
+func (l *keyedLocks) lock(id string) (unlock func()) {
+	m := &l.locks[maphash.String(l.seed, id)%uint64(len(l.locks))]
 	m.Lock()
 	return m.Unlock
 }
