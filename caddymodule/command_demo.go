@@ -232,12 +232,12 @@ func (d *demo) invite() {
 
 // conclude stops the receiver and says whether all went as it should.
 func (d *demo) conclude(stayed bool) error {
-	requests, verified, err := d.receiver.stop()
+	attempts, verified, err := d.receiver.stop()
 	if err != nil {
 		return fmt.Errorf("stop the receiver: %w", err)
 	}
-	fmt.Fprintf(d.out, "%d deliveries in %d attempts, one of which the receiver failed; %d verified\n", d.accepted, requests, verified)
-	if verified != requests || (!stayed && requests != d.accepted+1) {
+	fmt.Fprintf(d.out, "%d deliveries in %d attempts, one of which the receiver failed; %d verified\n", d.accepted, attempts, verified)
+	if verified != attempts || (!stayed && attempts != d.accepted+1) {
 		return errors.New("that is not what was published: please report it with the output above")
 	}
 	return nil

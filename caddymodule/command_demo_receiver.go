@@ -77,17 +77,17 @@ func (r *demoReceiver) say(format string, args ...any) {
 	fmt.Fprintf(r.out, format, args...)
 }
 
-// stop ends the receiver and returns how many deliveries it got and verified.
-func (r *demoReceiver) stop() (deliveries, verified int, err error) {
+// stop ends the receiver and returns how many attempts it got and verified.
+func (r *demoReceiver) stop() (attempts, verified int, err error) {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended with a Ctrl-C
 	<-r.done
 	if err := r.cmd.Wait(); err != nil && r.cmd.ProcessState.ExitCode() != 0 {
 		return 0, 0, err
 	}
-	if _, err := fmt.Sscanf(r.last, "deliveries: %d, verified: %d", &deliveries, &verified); err != nil {
+	if _, err := fmt.Sscanf(r.last, "attempts received: %d, verified: %d", &attempts, &verified); err != nil {
 		return 0, 0, fmt.Errorf("it ended with %q", r.last)
 	}
-	return deliveries, verified, nil
+	return attempts, verified, nil
 }
 
 // kill ends the receiver if it still runs.

@@ -38,10 +38,10 @@ type receiver struct {
 	status int
 	delay  time.Duration
 
-	mu         sync.Mutex // makes one request one block of output
-	failures   int        // how many of the next requests are answered 503
-	deliveries int
-	verified   int
+	mu       sync.Mutex // makes one request one block of output
+	failures int        // how many of the next requests are answered 503
+	attempts int
+	verified int
 }
 
 // ServeHTTP prints and answers one request.
@@ -56,12 +56,29 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}
-	r.printRequest(now, req, body)
-
+	if r.delay == 0 {
+		status := r.answer()
+		r.printRequest(now, req, body, answered(status))
+		w.WriteHeader(status)
+		return
+	}
+	r.printRequest(now, req, body, "")
 	if !r.wait(req) {
 		panic(http.ErrAbortHandler) // cuts the connection; net/http logs nothing
 	}
-	w.WriteHeader(r.answer())
+	status := r.answer()
+	if line := answered(status); line != "" {
+		r.print(r.now(), title(req)+"\n"+line)
+	}
+	w.WriteHeader(status)
+}
+
+// answered returns a line for an answer, unless it is the usual one.
+func answered(status int) string {
+	if status == http.StatusOK {
+		return ""
+	}
+	return fmt.Sprintf("  answered   %d\n", status)
 }
 
 // answer returns the status of the next answer.
@@ -78,9 +95,6 @@ func (r *receiver) answer() int {
 // wait waits for the delay. It returns false if there is nobody to answer any
 // more.
 func (r *receiver) wait(req *http.Request) bool {
-	if r.delay == 0 {
-		return true
-	}
 	timer := time.NewTimer(r.delay)
 	defer timer.Stop()
 	select {
@@ -107,10 +121,10 @@ func (r *receiver) printEnd() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.secret == "" {
-		fmt.Fprintf(r.out, "\ndeliveries: %d\n", r.deliveries)
+		fmt.Fprintf(r.out, "\nattempts received: %d\n", r.attempts)
 		return
 	}
-	fmt.Fprintf(r.out, "\ndeliveries: %d, verified: %d\n", r.deliveries, r.verified)
+	fmt.Fprintf(r.out, "\nattempts received: %d, verified: %d\n", r.attempts, r.verified)
 }
 
 // print writes one block, with its time and an empty line before it.
@@ -120,7 +134,8 @@ func (r *receiver) print(at time.Time, block string) {
 	fmt.Fprintf(r.out, "\n%s  %s", at.Format("15:04:05.000"), block)
 }
 
-func (r *receiver) printRequest(now time.Time, req *http.Request, body []byte) {
+// printRequest prints a request, and the line about its answer if there is one.
+func (r *receiver) printRequest(now time.Time, req *http.Request, body []byte, answer string) {
 	var b strings.Builder
 	b.WriteString(title(req) + "\n")
 	isDelivery := req.Header.Get("X-Tengine-Delivery") != ""
@@ -137,13 +152,13 @@ func (r *receiver) printRequest(now time.Time, req *http.Request, body []byte) {
 		b.WriteString(verdict)
 	}
 	writeHeaders(&b, req.Header)
-	fmt.Fprintf(&b, "  body       %s\n", printable(body))
+	fmt.Fprintf(&b, "  body       %s\n%s", printable(body), answer)
 
 	r.print(now, b.String())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if isDelivery {
-		r.deliveries++
+		r.attempts++
 	}
 	if verified {
 		r.verified++

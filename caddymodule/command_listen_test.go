@@ -135,29 +135,34 @@ func TestListenPrintsDeliveriesAndVerdicts(t *testing.T) {
              webhook-signature verified
   header     X-Custom-Header: custom-value
   body       ` + listenBody + `
+  answered   204
 
 12:00:05.123  project.created  evt_01J9Z3Q8M5
   delivery   dlv_01J9Z3Q8M6, attempt 2, a test
   signature  x-tengine-signature verified
              webhook-signature verified
   body       ` + listenBody + `
+  answered   204
 
 12:00:05.123  project.created  evt_01J9Z3Q8M5
   delivery   dlv_01J9Z3Q8M6, attempt 1
   signature  x-tengine-signature WRONG: no signature matches: another secret, or not the body as it was received
              webhook-signature WRONG: no signature matches: another secret, or not the body as it was received
   body       ` + listenBody + ` 
+  answered   204
 
 12:00:05.123  project.created  evt_01J9Z3Q8M5
   delivery   dlv_01J9Z3Q8M6, attempt 1
   signature  x-tengine-signature WRONG: missing header: x-tengine-signature
              webhook-signature WRONG: missing header: webhook-signature
   body       ` + listenBody + `
+  answered   204
 
 12:00:05.123  POST /other, not a delivery
   body       empty
+  answered   204
 
-deliveries: 4, verified: 2
+attempts received: 4, verified: 2
 `
 	if diff := cmp.Diff(want, l.stop()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -176,10 +181,28 @@ signatures are not checked: give the webhook's secret with --secret
              webhook-signature not checked
   body       ` + listenBody + `
 
-deliveries: 1
+attempts received: 1
 `
 	if diff := cmp.Diff(want, l.stop()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestListenSaysWhatFailuresAreAnsweredWith(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Millisecond} {
+		l := listen(t, &receiver{status: http.StatusOK, failures: 1, delay: delay})
+		for _, want := range []int{http.StatusServiceUnavailable, http.StatusOK} {
+			if status := post(t, l.url, listenBody, delivery(listenBody)); status != want {
+				t.Errorf("after %s: status %d, want %d", delay, status, want)
+			}
+		}
+		line := "  body       " + listenBody + "\n  answered   503\n"
+		if delay > 0 { // the request was printed when it came
+			line = "\n12:00:05.123  project.created  evt_01J9Z3Q8M5\n  answered   503\n"
+		}
+		if got := l.stop(); strings.Count(got, line) != 1 || strings.Count(got, "answered ") != 1 {
+			t.Errorf("after %s: want %q once in\n%s", delay, line, got)
+		}
 	}
 }
 
@@ -257,7 +280,7 @@ func TestListenEndsAtOnceWhileItDelays(t *testing.T) {
 			t.Error("a request was answered")
 		}
 	}
-	if !strings.HasSuffix(got, "\ndeliveries: 0\n") {
+	if !strings.HasSuffix(got, "\nattempts received: 0\n") {
 		t.Errorf("%q", got)
 	}
 }
