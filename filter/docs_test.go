@@ -78,7 +78,7 @@ func TestGuideListsTheLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{"4096 bytes", "256 names", "32 deep", "2 deep", "256 instructions", "16 KiB", "64 KiB", "100 000 steps", "50 ms", "1 second", "32 entries", "100 values"} {
+	for _, text := range []string{"4096 bytes", "256 names", "32 deep", "2 deep", "256 instructions", "16 KiB", "64 KiB", "100 000 steps", "50 ms", "1 second", "2 seconds at once", "32 entries", "100 values"} {
 		if !bytes.Contains(guide, []byte(text)) {
 			t.Errorf("the guide does not say %q", text)
 		}

@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/tengineai/webhook-gateway/integration/gatewaytest"
 	"github.com/tengineai/webhook-gateway/integration/node"
@@ -47,6 +50,23 @@ func TestManagementGuideWorksAsWritten(t *testing.T) {
 		t.Errorf("%d test events arrived, want 2", tests)
 	}
 
+	// The error that it shows is the one that comes.
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL("/api/v1/projects/proj_123/webhooks"),
+		strings.NewReader(`{"url":"http://127.0.0.1:3000/webhook","events":["project.creatd"],"Secret":"your-webhook-secret"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer a-management-key-for-trying-things-out")
+	req.Header.Set("Content-Type", "application/json")
+	answer, err := g.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := regexp.MustCompile(`\n +`).ReplaceAllString(guideBlocks(t, "json")[0], "")
+	if diff := cmp.Diff(shown, strings.TrimSpace(answer.Body)); diff != "" {
+		t.Errorf("the error (-guide +got)\n%s", diff)
+	}
+
 	// What is not the gateway's is the application's.
 	for _, path := range []string{"/", "/api/v1/users", "/api/v1/webhooks", "/api/v1/projects/proj_123"} {
 		answer := askAs(t, g, http.MethodGet, path, "")
@@ -61,7 +81,8 @@ func TestManagementGuideWorksAsWritten(t *testing.T) {
 func managementGuide(t *testing.T, app string) string {
 	t.Helper()
 	c := guideBlocks(t, "caddyfile")[0]
-	c = moved(t, c, "{\n\twebhook_gateway {", "{\n\tadmin {$ADMIN}\n\tgrace_period 3s\n\twebhook_gateway {\n\t\tstore badger {\n\t\t\tdir {$STORE}\n\t\t}")
+	c = moved(t, c, "{\n\twebhook_gateway {", "{\n\tadmin {$ADMIN}\n\tgrace_period 3s\n\twebhook_gateway {")
+	c = moved(t, c, "dir guide-store", "dir {$STORE}")
 	c = moved(t, c, "127.0.0.1:9000", app)
 	return moved(t, c, "\n:8080 {", "\n:{$SITE_PORT} {")
 }
