@@ -187,7 +187,7 @@ func shell(t *testing.T, g *gatewaytest.Gateway, dir, commands string) {
 	for _, name := range []string{"backup", "restore"} {
 		commands = strings.ReplaceAll(commands, "caddy webhook "+name, gatewaytest.Binary(t)+" webhook "+name+flags)
 	}
-	commands = strings.ReplaceAll(commands, "/var/lib/caddy/webhook_gateway", "store")
+	commands = strings.ReplaceAll(commands, "/var/lib/webhook-gateway/caddy/webhook_gateway", "store")
 	run(t, "sh", "-c", "set -eu; cd '"+dir+"'\n"+commands)
 }
 
