@@ -90,7 +90,7 @@ type site struct {
 	announced []gateway.Announcement
 }
 
-func (s *site) open(set *gateway.Settings) {
+func (s *site) open(set *gateway.Settings) *gateway.Generation {
 	s.t.Helper()
 	opened, err := badgerstore.Open(badgerstore.Options{Dir: s.dir})
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *site) open(set *gateway.Settings) {
 	store := queuetest.Faulty(opened)
 	s.store = store
 	s.g, err = gateway.Open(context.Background(), gateway.Options{
-		Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{},
+		Store: store, Owner: "test", Logger: zap.NewNop(),
 		KeyFile: filepath.Join(s.dir, "secrets_key"),
 		Announce: func(a gateway.Announcement) {
 			s.mu.Lock()
@@ -110,7 +110,7 @@ func (s *site) open(set *gateway.Settings) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	mustApply(s.t, s.g, set)
+	return mustApply(s.t, s.g, set)
 }
 
 func (s *site) close() {
@@ -280,6 +280,43 @@ func TestParkedWebhookEndsAfterTheRetention(t *testing.T) {
 		}
 		if _, err := s.store.Record(t.Context(), queue.WebhookRecord, "wh_dead"); err == nil {
 			t.Error("the record of the webhook is still there")
+		}
+		s.close()
+	})
+}
+
+func TestOfAParkedWebhookThatIsForgottenNothingStays(t *testing.T) {
+	in := newInbox(t)
+	bubble(t, func(t *testing.T, s *site) {
+		set := failingSettings(t, deadURL, in.URL)
+		set.Retry, set.Retention, set.MaxPendingPerWebhook = queue.Schedule{24 * hour}, retention, 5
+		with := s.open(set)
+		s.publish(10)
+		known := func() (full, failing int) {
+			o, err := s.g.Overview(t.Context(), everything)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.g.FullBacklogs(), o.AllFailing
+		}
+		if full, failing := known(); full != 1 || failing != 1 {
+			t.Fatalf("%d backlogs are full and %d webhooks fail, want wh_dead", full, failing)
+		}
+		without := failingSettings(t, deadURL, in.URL)
+		without.Retention, without.Static = retention, without.Static[1:]
+		mustApply(t, s.g, without)
+		s.g.Withdraw(with)
+		time.Sleep(retention / 2)
+		if full, failing := known(); full != 1 || failing != 1 {
+			t.Errorf("before the retention %d backlogs are full and %d webhooks fail, want wh_dead", full, failing)
+		}
+		time.Sleep(retention)
+		synctest.Wait()
+		if full, failing := known(); full != 0 || failing != 0 {
+			t.Errorf("after the retention %d backlogs are full and %d webhooks fail, want none", full, failing)
+		}
+		if ids := s.healthRecords(); len(ids) != 0 {
+			t.Errorf("the failures of %v are in the store", ids)
 		}
 		s.close()
 	})

@@ -104,8 +104,8 @@ func (g *Gateway) forgetParked(ctx context.Context, webhookID string) error {
 		return err
 	}
 	g.webhooks.remove(webhookID)
-	g.failing.reset(webhookID)
 	g.dispatcher.Refresh(webhookID)
+	g.forgetWebhook(webhookID)
 	g.log.Info("webhook left the configuration longer ago than the retention; its deliveries are cancelled",
 		zap.String("webhook_id", webhookID))
 	return nil

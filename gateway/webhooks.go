@@ -273,12 +273,18 @@ func (g *Gateway) DeleteWebhook(ctx context.Context, by *Key, id, ifMatch string
 		return err
 	}
 	g.dispatcher.Forget(ctx, id)
+	g.forgetWebhook(id)
+	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
+	return nil
+}
+
+// forgetWebhook drops what is known of a webhook beside its record. Call it when the
+// dispatcher knows that the webhook is gone.
+func (g *Gateway) forgetWebhook(id string) {
 	g.tests.forget(id)
 	g.failing.reset(id)
 	g.operations.forget(id)
 	g.activity.forget(id)
-	g.log.Info("webhook deleted", zap.String("webhook_id", id), zap.String("project_id", h.sub.ProjectID), zap.String("key", by.Name))
-	return nil
 }
 
 // remove takes a webhook of the API out of the store and out of every
