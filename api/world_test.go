@@ -17,7 +17,6 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tengineai/webhook-gateway/api"
-	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/egress"
 	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -34,16 +33,6 @@ const (
 	readKey  = "a-key-that-may-only-read-what-is-there"
 	writeKey = "a-key-that-may-only-manage-and-not-read"
 )
-
-// observer counts nothing.
-type observer struct{ gateway.Observer }
-
-func (observer) Settled(dispatch.Report)          {}
-func (observer) Gone(string)                      {}
-func (observer) NotMade(string, *webhook.Attempt) {}
-func (observer) ClaimLost(string)                 {}
-func (observer) EventPublished(gateway.Result)    {}
-func (observer) FilterFailed()                    {}
 
 // world is an API over a real gateway and store, with a receiver.
 type world struct {
@@ -71,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.gw, err = gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{}})
+	w.gw, err = gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,6 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/tengineai/webhook-gateway/dashboard"
-	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/egress"
 	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -36,17 +35,6 @@ const (
 	readKey   = "a-key-that-may-only-read-what-is-there"
 	ingestKey = "a-key-that-may-only-publish-events"
 )
-
-// observer counts nothing.
-type observer struct{ gateway.Observer }
-
-func (observer) Settled(dispatch.Report)          {}
-func (observer) Gone(string)                      {}
-func (observer) NotMade(string, *webhook.Attempt) {}
-func (observer) ClaimLost(string)                 {}
-func (observer) Tripped(string, bool)             {}
-func (observer) EventPublished(gateway.Result)    {}
-func (observer) FilterFailed()                    {}
 
 // world is a dashboard over a real gateway and store, with a receiver.
 type world struct {
@@ -94,7 +82,7 @@ func newWorld(t *testing.T, change func(*world)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.gw, err = gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{}, Clock: w.now})
+	w.gw, err = gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop(), Clock: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func TestHealthIsDegradedByDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	g, err := gateway.Open(t.Context(), gateway.Options{
-		Store: damagedStore{store}, Owner: "test", Logger: zap.NewNop(), Observer: observer{}, KeyFile: filepath.Join(dir, "secrets_key"),
+		Store: damagedStore{store}, Owner: "test", Logger: zap.NewNop(), KeyFile: filepath.Join(dir, "secrets_key"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,13 +17,13 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// Options are what a Gateway needs for its whole life. All fields but Clock
-// and KeyFile are required.
+// Options are what a Gateway needs for its whole life. Store, Owner and Logger
+// are required.
 type Options struct {
 	Store    queue.Store // the gateway closes it
 	Owner    string      // names this process in claims
 	Logger   *zap.Logger
-	Observer Observer
+	Observer Observer         // nil: none
 	Clock    func() time.Time // nil: time.Now
 
 	// KeyFile is where a key that seals secrets is generated and kept while
@@ -47,6 +47,17 @@ type Observer interface {
 	// FilterFailed is told of each filter that failed on an event.
 	FilterFailed()
 }
+
+// nobody is the Observer of those who want none.
+type nobody struct{}
+
+func (nobody) Settled(dispatch.Report)          {}
+func (nobody) Gone(string)                      {}
+func (nobody) NotMade(string, *webhook.Attempt) {}
+func (nobody) ClaimLost(string)                 {}
+func (nobody) Tripped(string, bool)             {}
+func (nobody) EventPublished(Result)            {}
+func (nobody) FilterFailed()                    {}
 
 // Result is what became of a published event. It is also a metric label.
 type Result string
@@ -129,6 +140,9 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if g.now == nil {
 		g.now = time.Now
 	}
+	if g.observer == nil {
+		g.observer = nobody{}
+	}
 	g.marker = []byte(rand.Text())
 	var err error
 	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
@@ -149,7 +163,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		Sender:    g.sender,
 		Owner:     o.Owner,
 		Logger:    o.Logger,
-		Observer:  deliveryObserver{Observer: o.Observer, g: g},
+		Observer:  deliveryObserver{Observer: g.observer, g: g},
 		Clock:     o.Clock,
 	})
 	return g, nil

@@ -16,7 +16,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/tengineai/webhook-gateway/dispatch"
 	"github.com/tengineai/webhook-gateway/egress"
 	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
@@ -26,17 +25,6 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// observer counts nothing.
-type observer struct{}
-
-func (observer) Settled(dispatch.Report)          {}
-func (observer) Gone(string)                      {}
-func (observer) NotMade(string, *webhook.Attempt) {}
-func (observer) ClaimLost(string)                 {}
-func (observer) Tripped(string, bool)             {}
-func (observer) EventPublished(gateway.Result)    {}
-func (observer) FilterFailed()                    {}
-
 // mustOpen returns a gateway over a real store. The clock may be nil.
 func mustOpen(t *testing.T, dir string, clock func() time.Time) (*gateway.Gateway, queue.Store) {
 	t.Helper()
@@ -45,7 +33,7 @@ func mustOpen(t *testing.T, dir string, clock func() time.Time) (*gateway.Gatewa
 		t.Fatal(err)
 	}
 	g, err := gateway.Open(t.Context(), gateway.Options{
-		Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{}, Clock: clock,
+		Store: store, Owner: "test", Logger: zap.NewNop(), Clock: clock,
 		KeyFile: filepath.Join(dir, "secrets_key"),
 	})
 	if err != nil {

@@ -288,7 +288,7 @@ func TestKeysStayOutOfTheLog(t *testing.T) {
 	}
 	var said strings.Builder
 	core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.Lock(zapcore.AddSync(&said)), zap.DebugLevel)
-	g, err := gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.New(core), Observer: observer{}})
+	g, err := gateway.Open(t.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.New(core)})
 	if err != nil {
 		t.Fatal(err)
 	}

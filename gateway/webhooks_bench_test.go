@@ -27,7 +27,7 @@ func BenchmarkManyWebhooks(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		g, err := gateway.Open(b.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop(), Observer: observer{}})
+		g, err := gateway.Open(b.Context(), gateway.Options{Store: store, Owner: "test", Logger: zap.NewNop()})
 		if err != nil {
 			b.Fatal(err)
 		}
