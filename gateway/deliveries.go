@@ -39,10 +39,11 @@ type DeliveryDetail struct {
 func (g *Gateway) Deliveries(
 	ctx context.Context, by *Key, webhookID string, f DeliveryFilter, p Page,
 ) (list []webhook.Delivery, next string, err error) {
-	if err := RequireScope(by, ScopeRead); err != nil {
+	gen, err := g.admit(by, ScopeRead)
+	if err != nil {
 		return nil, "", err
 	}
-	if _, err := g.visible(by, webhookID); err != nil {
+	if _, err := gen.webhookOrParkedFor(by, webhookID); err != nil {
 		return nil, "", err
 	}
 	if err := checkLimit(p); err != nil {
@@ -78,40 +79,11 @@ func (g *Gateway) Delivery(ctx context.Context, by *Key, id string) (DeliveryDet
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return DeliveryDetail{}, err
 	}
-	d, ev, err := g.seen(ctx, by, id)
+	d, ev, err := g.deliveryFor(ctx, by, id)
 	if err != nil {
 		return DeliveryDetail{}, err
 	}
 	return g.detail(ctx, d, &ev)
-}
-
-// seen returns a delivery and its event, if the key may see both its project
-// and its webhook: one of all projects is no matter of each of them.
-func (g *Gateway) seen(ctx context.Context, by *Key, id string) (webhook.Delivery, webhook.Event, error) {
-	d, ev, err := g.store.Delivery(ctx, id)
-	if err != nil {
-		return d, ev, refusal(err, noDelivery())
-	}
-	if !by.Allows(d.ProjectID) || !g.seesDeliveries(by, d.WebhookID) {
-		return d, ev, noDelivery()
-	}
-	return d, ev, nil
-}
-
-// seesDeliveries says whether a key may see the deliveries of a webhook, as far as
-// their projects are its own. Nobody knows any more whether a webhook that left
-// the configuration for good was one of all projects; one of the API never is.
-func (g *Gateway) seesDeliveries(by *Key, webhookID string) bool {
-	if len(by.Projects) == 0 {
-		return true
-	}
-	if sub := g.inForce(webhookID); sub != nil {
-		return sees(by, sub)
-	}
-	if h := g.webhooks.get(webhookID); h != nil {
-		return sees(by, h.sub)
-	}
-	return generatedID(webhookID)
 }
 
 // detail adds to a delivery what is known of it.

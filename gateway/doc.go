@@ -36,8 +36,8 @@
 //     publishes the events webhook.…, filter_errors.go bounds what a filter that
 //     always fails leaves behind.
 //   - Who asks: key.go, keys.go (those created while it runs), key_from.go (those
-//     that somebody in front authenticated), auth_limit.go (wrong ones).
-//     session.go and link.go are the dashboard's sign-in.
+//     that somebody in front authenticated), auth_limit.go (wrong ones), access.go
+//     (who may see what). session.go and link.go are the dashboard's sign-in.
 //   - For operators: health.go, activity.go and overview.go (counts of the last
 //     day), backup.go, janitor.go (retention).
 //   - For all of these: page.go (parts of lists), refusal.go (what an error of the

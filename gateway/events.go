@@ -42,7 +42,7 @@ func (g *Gateway) Events(
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return nil, "", err
 	}
-	if !seesProject(by, projectID) {
+	if !by.seesEvents(projectID) {
 		return nil, "", noProject()
 	}
 	if err := checkLimit(p); err != nil {
@@ -65,14 +65,11 @@ func (g *Gateway) Events(
 // and filter; a webhook that would get the event now has changed since, so it
 // counts as created later. A test event concerns only the webhook it was for.
 func (g *Gateway) Event(ctx context.Context, by *Key, id, projectID string, p Page) (EventDetail, error) {
-	if err := RequireScope(by, ScopeRead); err != nil {
-		return EventDetail{}, err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeRead)
 	if err != nil {
 		return EventDetail{}, err
 	}
-	ev, err := g.event(ctx, by, id, projectID)
+	ev, err := g.eventFor(ctx, by, id, projectID)
 	if err != nil {
 		return EventDetail{}, err
 	}
@@ -85,55 +82,6 @@ func (g *Gateway) Event(ctx context.Context, by *Key, id, projectID string, p Pa
 		return EventDetail{}, refusal(err, noEvent())
 	}
 	return EventDetail{Event: ev, Webhooks: o.list, Next: o.next}, nil
-}
-
-// seesProject says whether a key may see the events of a project. The test
-// events of webhooks of all projects belong to webhook.AllProjects.
-func seesProject(by *Key, projectID string) bool {
-	if projectID == webhook.AllProjects {
-		return len(by.Projects) == 0
-	}
-	return webhook.ValidProjectID(projectID) && by.Allows(projectID)
-}
-
-// event finds an event that a key may see. Without a projectID there must be
-// only one.
-func (g *Gateway) event(ctx context.Context, by *Key, id, projectID string) (webhook.Event, error) {
-	var found []webhook.Event
-	projects, err := g.projectsOf(ctx, by, id, projectID)
-	for _, project := range projects {
-		var ev webhook.Event
-		switch ev, err = g.store.Event(ctx, project, id); {
-		case err == nil:
-			found = append(found, ev)
-		case errors.Is(err, queue.ErrNotFound):
-			err = nil
-		default:
-			return ev, refusal(err, noEvent())
-		}
-	}
-	switch {
-	case err != nil:
-		return webhook.Event{}, refusal(err, noEvent())
-	case len(found) == 0:
-		return webhook.Event{}, noEvent()
-	case len(found) > 1:
-		return webhook.Event{}, conflict("Several projects have an event with this id. Say which one by project_id.")
-	}
-	return found[0], nil
-}
-
-// projectsOf returns the projects that may have the event which a key asks for.
-func (g *Gateway) projectsOf(ctx context.Context, by *Key, id, projectID string) ([]string, error) {
-	switch {
-	case projectID != "" && !seesProject(by, projectID):
-		return nil, nil
-	case projectID != "":
-		return []string{projectID}, nil
-	case len(by.Projects) > 0:
-		return slices.Compact(slices.Sorted(slices.Values(by.Projects))), nil
-	}
-	return g.store.EventProjects(ctx, id, 2)
 }
 
 // outcomes finds out what became of an event, webhook by webhook.
@@ -192,7 +140,7 @@ func (o *outcomes) webhookIDs(ctx context.Context, after string, limit int) ([]s
 // of returns what became of the event for a webhook, without a Result if there
 // is nothing to tell, or nothing that the key may know.
 func (o *outcomes) of(ctx context.Context, webhookID string) (EventOutcome, error) {
-	if !o.g.seesDeliveries(o.by, webhookID) {
+	if !o.g.seesDeliveriesOf(o.by, webhookID) {
 		return EventOutcome{}, nil
 	}
 	d, found, err := o.delivery(ctx, webhookID)

@@ -51,26 +51,9 @@ func (k *Key) Static() bool { return k.CreatedAt.IsZero() }
 // Has says whether the key has the scope.
 func (k *Key) Has(s Scope) bool { return slices.Contains(k.Scopes, s) }
 
-// Allows says whether the key is for the project.
-func (k *Key) Allows(projectID string) bool {
-	return len(k.Projects) == 0 || slices.Contains(k.Projects, projectID)
-}
-
 // Expired says whether the key has ended at the given time.
 func (k *Key) Expired(now time.Time) bool {
 	return !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt)
-}
-
-// RequireScope returns the 403 to show to a client whose key lacks the scope;
-// nil if it has it. Nobody (nil) has none: that is a 401.
-func RequireScope(by *Key, s Scope) error {
-	if by == nil {
-		return unauthorized()
-	}
-	if by.Has(s) {
-		return nil
-	}
-	return problem.New(problem.ScopeMissing, `Use an API key with the scope "`+string(s)+`".`)
 }
 
 func unauthorized() *problem.Error {

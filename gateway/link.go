@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/problem"
-	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 const (
@@ -47,7 +46,7 @@ func (g *Gateway) CreateLink(_ context.Context, by *Key, projectID string) (Link
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return Link{}, err
 	}
-	if !webhook.ValidProjectID(projectID) || !by.Allows(projectID) {
+	if !by.seesProject(projectID) {
 		return Link{}, problem.New(problem.NotFound, "There is no such project, or it is not yours.")
 	}
 	now := g.now()

@@ -30,7 +30,7 @@ func (g *Gateway) Overview(_ context.Context, by *Key) (Overview, error) {
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return Overview{}, err
 	}
-	if len(by.Projects) > 0 {
+	if !by.ofAllProjects() {
 		return Overview{}, problem.New(problem.NotFound, "The overview is for API keys of all projects.")
 	}
 	now := g.now()
@@ -64,7 +64,7 @@ func (g *Gateway) Projects(_ context.Context, by *Key, p Page) (list []ProjectSu
 	}
 	counts := g.webhooks.counts()
 	var ids []string
-	if len(by.Projects) > 0 {
+	if !by.ofAllProjects() {
 		ids = slices.Clone(by.Projects)
 	} else {
 		for id := range counts {

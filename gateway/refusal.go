@@ -9,6 +9,14 @@ import (
 	"github.com/tengineai/webhook-gateway/queue"
 )
 
+func noWebhook() *problem.Error {
+	return problem.New(problem.NotFound, "There is no webhook with this id.")
+}
+
+func noProject() *problem.Error {
+	return problem.New(problem.NotFound, "There is no project with this id.")
+}
+
 func noDelivery() *problem.Error {
 	return problem.New(problem.NotFound, "There is no delivery with this id.")
 }

@@ -73,14 +73,11 @@ const (
 // The count of a dry run is exact for the moment. That of a replay is, too,
 // unless counting takes long: it then grows until State is no longer running.
 func (g *Gateway) Replay(ctx context.Context, by *Key, webhookID string, r ReplayRequest) (Replay, error) {
-	if err := RequireScope(by, ScopeManage); err != nil {
-		return Replay{}, err
-	}
-	hook, err := g.visible(by, webhookID)
+	gen, err := g.admit(by, ScopeManage)
 	if err != nil {
 		return Replay{}, err
 	}
-	gen, err := g.generation()
+	hook, err := gen.webhookOrParkedFor(by, webhookID)
 	if err != nil {
 		return Replay{}, err
 	}
@@ -218,7 +215,7 @@ func (g *Gateway) ReplayStatus(ctx context.Context, by *Key, id string) (Replay,
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return Replay{}, err
 	}
-	run, err := g.replayOf(ctx, by, id)
+	run, err := g.replayFor(ctx, by, id)
 	if err != nil {
 		return Replay{}, err
 	}
@@ -234,7 +231,7 @@ func (g *Gateway) CancelReplay(ctx context.Context, by *Key, id string) (Replay,
 	if err := RequireScope(by, ScopeManage); err != nil {
 		return Replay{}, err
 	}
-	run, err := g.replayOf(ctx, by, id)
+	run, err := g.replayFor(ctx, by, id)
 	if err != nil {
 		return Replay{}, err
 	}
@@ -274,24 +271,6 @@ func (g *Gateway) endReplay(run *replayRun) {
 		return
 	}
 	g.replays.drop(run)
-}
-
-// replayOf finds a replay that the key may see, running or not.
-func (g *Gateway) replayOf(ctx context.Context, by *Key, id string) (*replayRun, error) {
-	run := g.replays.get(id)
-	if run == nil {
-		rec, err := g.store.Record(ctx, queue.ReplayRecord, id)
-		if err != nil {
-			return nil, refusal(err, noReplay())
-		}
-		if run, err = readReplay(rec); err != nil {
-			return nil, err
-		}
-	}
-	if !by.Allows(run.ProjectID) {
-		return nil, noReplay()
-	}
-	return run, nil
 }
 
 // saveReplay writes a run. The caller holds the run's mu. When it is unknown

@@ -31,7 +31,7 @@ func (g *Gateway) Retry(ctx context.Context, by *Key, deliveryID string) (webhoo
 	if err := RequireScope(by, ScopeManage); err != nil {
 		return webhook.Delivery{}, err
 	}
-	d, _, err := g.seen(ctx, by, deliveryID)
+	d, _, err := g.deliveryFor(ctx, by, deliveryID)
 	if err != nil {
 		return webhook.Delivery{}, err
 	}

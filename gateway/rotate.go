@@ -73,7 +73,7 @@ func (g *Gateway) RotateSecret(ctx context.Context, by *Key, id string, r Rotati
 
 // CheckRotation returns what RotateSecret would find wrong with a rotation.
 func (g *Gateway) CheckRotation(by *Key, id string, r Rotation) []problem.Item {
-	if _, err := g.visible(by, id); err != nil {
+	if g.CheckHistory(by, id) != nil {
 		return nil
 	}
 	h := g.webhooks.get(id)

@@ -47,14 +47,11 @@ type TestRequest struct {
 // any other. It is in the log of deliveries, is never retried, and does not
 // count for or against the webhook. When ctx ends the attempt goes on.
 func (g *Gateway) SendTest(ctx context.Context, by *Key, webhookID string, r TestRequest) (DeliveryDetail, error) {
-	if err := RequireScope(by, ScopeManage); err != nil {
-		return DeliveryDetail{}, err
-	}
-	if _, err := g.visible(by, webhookID); err != nil {
-		return DeliveryDetail{}, err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeManage)
 	if err != nil {
+		return DeliveryDetail{}, err
+	}
+	if _, err := gen.webhookOrParkedFor(by, webhookID); err != nil {
 		return DeliveryDetail{}, err
 	}
 	sub := gen.webhook(webhookID)
@@ -88,7 +85,7 @@ func (g *Gateway) CheckTest(by *Key, webhookID string, r TestRequest) []problem.
 	if err != nil {
 		return nil
 	}
-	sub, err := gen.visible(by, webhookID)
+	sub, err := gen.webhookFor(by, webhookID)
 	if err != nil {
 		return nil
 	}

@@ -33,10 +33,7 @@ type FilterVerdict struct {
 // the event must be one of the key's. A filter that fails on the event is no
 // error of TestFilter: it is told in the verdict.
 func (g *Gateway) TestFilter(ctx context.Context, by *Key, t FilterTest) (FilterVerdict, error) {
-	if err := RequireScope(by, ScopeRead); err != nil {
-		return FilterVerdict{}, err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeRead)
 	if err != nil {
 		return FilterVerdict{}, err
 	}
@@ -94,7 +91,7 @@ func (g *Gateway) triedSubject(ctx context.Context, by *Key, gen *Generation, t 
 	case len(items) > 0:
 		return webhook.Event{}, items, nil
 	}
-	ev, err := g.event(ctx, by, t.EventID, t.ProjectID)
+	ev, err := g.eventFor(ctx, by, t.EventID, t.ProjectID)
 	return ev, nil, err
 }
 

@@ -80,14 +80,11 @@ type SecretHint struct {
 // the events of all projects. The cost of a page does not grow with what lies
 // before it.
 func (g *Gateway) Webhooks(_ context.Context, by *Key, projectID string, p Page) (list []Webhook, next string, err error) {
-	if err := RequireScope(by, ScopeRead); err != nil {
-		return nil, "", err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeRead)
 	if err != nil {
 		return nil, "", err
 	}
-	if !webhook.ValidProjectID(projectID) || !by.Allows(projectID) {
+	if !by.seesProject(projectID) {
 		return nil, "", noProject()
 	}
 	after, err := p.after(listOfWebhooks(projectID))
@@ -118,75 +115,23 @@ func (gen *Generation) staticOf(projectID string, by *Key) []*webhook.Subscripti
 	defer gen.mu.RUnlock()
 	var subs []*webhook.Subscription
 	for _, sub := range gen.static {
-		if (sub.ProjectID == projectID || sub.ProjectID == webhook.AllProjects) && sees(by, sub) {
+		if (sub.ProjectID == projectID || sub.ProjectID == webhook.AllProjects) && by.seesWebhook(sub) {
 			subs = append(subs, sub)
 		}
 	}
 	return subs
 }
 
-// sees says whether a key may see a webhook. One that gets the events of all
-// projects is for keys of all projects.
-func sees(by *Key, sub *webhook.Subscription) bool {
-	if sub.ProjectID == webhook.AllProjects {
-		return len(by.Projects) == 0
-	}
-	return by.Allows(sub.ProjectID)
-}
-
 // Webhook returns a webhook.
 func (g *Gateway) Webhook(_ context.Context, by *Key, id string) (Webhook, error) {
-	if err := RequireScope(by, ScopeRead); err != nil {
-		return Webhook{}, err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeRead)
 	if err != nil {
 		return Webhook{}, err
 	}
-	if _, err := gen.visible(by, id); err != nil {
+	if _, err := gen.webhookFor(by, id); err != nil {
 		return Webhook{}, err
 	}
 	return g.view(gen, id)
-}
-
-// visible returns a webhook that a key may see, or the problem that there is no
-// such webhook.
-func (gen *Generation) visible(by *Key, webhookID string) (*webhook.Subscription, error) {
-	sub := gen.webhook(webhookID)
-	if sub == nil || !sees(by, sub) {
-		return nil, noWebhook()
-	}
-	return sub, nil
-}
-
-// visible returns a webhook that a key may see, also a static one that left the
-// configuration, of which only project and state are known. While it is in the
-// configuration, what that says counts: it may have given it another project.
-func (g *Gateway) visible(by *Key, webhookID string) (*webhook.Subscription, error) {
-	gen, err := g.generation()
-	if err != nil {
-		return nil, err
-	}
-	h := g.webhooks.get(webhookID)
-	if gen.webhook(webhookID) == nil && h != nil && sees(by, h.sub) {
-		return h.sub, nil
-	}
-	return gen.visible(by, webhookID)
-}
-
-// CheckHistory returns the problem that there is no webhook with this id for the
-// key. One that left the configuration is not there any more, but its history is.
-func (g *Gateway) CheckHistory(by *Key, webhookID string) error {
-	_, err := g.visible(by, webhookID)
-	return err
-}
-
-func noWebhook() *problem.Error {
-	return problem.New(problem.NotFound, "There is no webhook with this id.")
-}
-
-func noProject() *problem.Error {
-	return problem.New(problem.NotFound, "There is no project with this id.")
 }
 
 // view returns a webhook as it is shown.
@@ -309,10 +254,7 @@ func (g *Gateway) remove(ctx context.Context, h *held) error {
 // toChange locks a webhook that a key asks to change, and returns it with what
 // unlocks it.
 func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(), err error) {
-	if err := RequireScope(by, ScopeManage); err != nil {
-		return nil, nil, err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeManage)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -325,7 +267,7 @@ func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(),
 			release()
 		}
 	}()
-	if _, err := gen.visible(by, id); err != nil {
+	if _, err := gen.webhookFor(by, id); err != nil {
 		return nil, nil, err
 	}
 	if ifMatch != "" && ifMatch != "*" {

@@ -25,17 +25,14 @@ import (
 // was generated, and never shown again. The error tells all that is wrong at
 // once.
 func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, spec WebhookSpec) (w Webhook, secret string, err error) {
-	if err := RequireScope(by, ScopeManage); err != nil {
-		return Webhook{}, "", err
-	}
-	gen, err := g.generation()
+	gen, err := g.admit(by, ScopeManage)
 	if err != nil {
 		return Webhook{}, "", err
 	}
 	if g.Closing() {
 		return Webhook{}, "", stopping()
 	}
-	if !webhook.ValidProjectID(projectID) || !by.Allows(projectID) {
+	if !by.seesProject(projectID) {
 		return Webhook{}, "", noProject()
 	}
 	now := g.now().UTC()
