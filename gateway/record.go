@@ -35,9 +35,22 @@ type record struct {
 	Headers     []webhook.Header           `json:"headers,omitempty"`
 	Retry       []time.Duration            `json:"retry,omitzero"` // empty is not nil
 	Timeout     time.Duration              `json:"timeout,omitempty"`
-	Rate        webhook.Rate               `json:"rate,omitzero"`
+	Rate        rateRecord                 `json:"rate,omitzero"`
 	Concurrency int                        `json:"concurrency,omitempty"`
-	Secrets     []webhook.Secret           `json:"secrets,omitempty"`
+	Secrets     []secretRecord             `json:"secrets,omitempty"`
+}
+
+// rateRecord and secretRecord are webhook.Rate and webhook.Secret in a record. Stores
+// have their members by the names of Go fields of once.
+type rateRecord struct {
+	N   int           `json:"N"`
+	Per time.Duration `json:"Per"`
+}
+
+type secretRecord struct {
+	Value     string             `json:"Value"`
+	Role      webhook.SecretRole `json:"Role"`
+	ExpiresAt time.Time          `json:"ExpiresAt"`
 }
 
 // recordOf returns what the store keeps of a webhook.
@@ -52,8 +65,10 @@ func recordOf(h *held) record {
 	}
 	r.URL, r.Description, r.Events = s.URL, s.Description, s.Events
 	r.Filters, r.Filter, r.Headers = s.Filters, s.Filter, s.Headers
-	r.Retry, r.Timeout, r.Rate, r.Concurrency = s.Retry, s.Timeout, s.Rate, s.Concurrency
-	r.Secrets = s.Secrets
+	r.Retry, r.Timeout, r.Rate, r.Concurrency = s.Retry, s.Timeout, rateRecord(s.Rate), s.Concurrency
+	for _, secret := range s.Secrets {
+		r.Secrets = append(r.Secrets, secretRecord(secret))
+	}
 	return r
 }
 
@@ -63,12 +78,16 @@ func (r *record) held(rec *queue.Record) *held {
 	for i := range r.Events {
 		r.Events[i] = sharedText(r.Events[i])
 	}
+	var secrets []webhook.Secret
+	for _, secret := range r.Secrets {
+		secrets = append(secrets, webhook.Secret(secret))
+	}
 	return &held{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, untold: r.Untold, sub: &webhook.Subscription{
 		ID: rec.ID, ProjectID: sharedText(rec.ProjectID), Static: r.Static,
 		State: webhook.State(sharedText(string(r.State))), DisabledReason: sharedText(r.DisabledReason),
 		URL: r.URL, Description: r.Description, Events: r.Events,
 		Filters: r.Filters, Filter: sharedText(r.Filter), Headers: r.Headers,
-		Retry: r.Retry, Timeout: r.Timeout, Rate: r.Rate, Concurrency: r.Concurrency, Secrets: r.Secrets,
+		Retry: r.Retry, Timeout: r.Timeout, Rate: webhook.Rate(r.Rate), Concurrency: r.Concurrency, Secrets: secrets,
 		CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt,
 	}}
 }

@@ -176,10 +176,10 @@ func readState(data []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return replayState{run.Replay, run.Counted, run.Pass, run.Cursor}, nil
+	return replayState{run.Replay, run.counted, run.pass, run.cursor}, nil
 }
 
 func writeState(v any) ([]byte, error) {
 	s := v.(replayState)
-	return json.Marshal(&replayRun{Replay: s.Replay, Counted: s.Counted, Pass: s.Pass, Cursor: s.Cursor})
+	return (&replayRun{Replay: s.Replay, counted: s.Counted, pass: s.Pass, cursor: s.Cursor}).encode()
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -170,7 +169,7 @@ func (g *Gateway) dryRun(ctx context.Context, run *replayRun) (Replay, error) {
 // count counts what a run selects, for as long as it may take, and says
 // whether it has come to the end.
 func (g *Gateway) count(ctx context.Context, run *replayRun, limit time.Duration) (counted bool, err error) {
-	for began := time.Now(); !run.Counted; {
+	for began := time.Now(); !run.counted; {
 		if time.Since(began) > limit {
 			return false, nil
 		}
@@ -278,7 +277,7 @@ func (g *Gateway) endReplay(run *replayRun) {
 // of ctx: a replay whose client went away would begin at the next start.
 func (g *Gateway) saveReplay(ctx context.Context, run *replayRun) error {
 	ctx = context.WithoutCancel(ctx)
-	data, err := json.Marshal(run)
+	data, err := run.encode()
 	if err != nil {
 		return fmt.Errorf("encode replay: %w", err)
 	}

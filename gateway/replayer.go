@@ -39,30 +39,61 @@ const (
 	replayClaim = time.Minute
 )
 
-// replayRun is a replay with what it needs to go on. It is saved as JSON after
-// every step; a step that was lost with the process is repeated, and knows by
-// Delivery.ReplayedAt what it had done.
+// replayRun is a replay with what it needs to go on. It is saved after every step; a
+// step that was lost with the process is repeated, and knows by Delivery.ReplayedAt
+// what it had done.
 type replayRun struct {
 	mu sync.Mutex // held during a step; guards what follows
 	Replay
 
 	// A run walks twice over the deliveries that it selects, status by status:
 	// first to count them, then to make them pending.
-	Counted bool
-	Pass    int    // index in Status
-	Cursor  string // of the store, in this pass
+	counted bool
+	pass    int    // index in Status
+	cursor  string // of the store, in this pass
 
 	version uint64 // of the record
 	failing bool   // the last step failed, and the log knows
 	ready   bool   // guarded by replays.mu: the worker may run it
 }
 
+// replayRecord is what the store keeps of a replay. Stores have its members by the
+// names of Go fields of once.
+type replayRecord struct {
+	ID         string           `json:"ID"`
+	WebhookID  string           `json:"WebhookID"`
+	ProjectID  string           `json:"ProjectID"`
+	Since      time.Time        `json:"Since"`
+	Until      time.Time        `json:"Until"`
+	Status     []webhook.Status `json:"Status"`
+	State      ReplayState      `json:"State"`
+	Count      int              `json:"Count"`
+	Done       int              `json:"Done"`
+	CreatedAt  time.Time        `json:"CreatedAt"`
+	FinishedAt time.Time        `json:"FinishedAt"` // the year 1 while running
+	Counted    bool             `json:"Counted"`
+	Pass       int              `json:"Pass"`
+	Cursor     string           `json:"Cursor"`
+}
+
 func readReplay(rec queue.Record) (*replayRun, error) {
-	run := &replayRun{version: rec.Version}
-	if err := json.Unmarshal(rec.Data, run); err != nil {
+	var r replayRecord
+	if err := json.Unmarshal(rec.Data, &r); err != nil {
 		return nil, fmt.Errorf("read replay %s: %w", rec.ID, err)
 	}
-	return run, nil
+	return &replayRun{version: rec.Version, counted: r.Counted, pass: r.Pass, cursor: r.Cursor, Replay: Replay{
+		ID: r.ID, WebhookID: r.WebhookID, ProjectID: r.ProjectID, Since: r.Since, Until: r.Until, Status: r.Status,
+		State: r.State, Count: r.Count, Done: r.Done, CreatedAt: r.CreatedAt, FinishedAt: r.FinishedAt,
+	}}, nil
+}
+
+// encode returns the data of the run's record. The caller holds mu.
+func (r *replayRun) encode() ([]byte, error) {
+	return json.Marshal(replayRecord{
+		ID: r.ID, WebhookID: r.WebhookID, ProjectID: r.ProjectID, Since: r.Since, Until: r.Until, Status: r.Status,
+		State: r.State, Count: r.Count, Done: r.Done, CreatedAt: r.CreatedAt, FinishedAt: r.FinishedAt,
+		Counted: r.counted, Pass: r.pass, Cursor: r.cursor,
+	})
 }
 
 // selects says whether a delivery with one of the run's statuses is to be
@@ -74,21 +105,21 @@ func (r *replayRun) selects(d *webhook.Delivery) bool {
 // query returns the next part of the present walk.
 func (r *replayRun) query() queue.DeliveryQuery {
 	return queue.DeliveryQuery{
-		WebhookID: r.WebhookID, Status: r.Status[r.Pass], Since: r.Since, Until: r.Until,
-		Cursor: r.Cursor, Limit: replayStep,
+		WebhookID: r.WebhookID, Status: r.Status[r.pass], Since: r.Since, Until: r.Until,
+		Cursor: r.cursor, Limit: replayStep,
 	}
 }
 
 // advance moves on to where the store's next page begins, and says whether the
 // walk has come to its end. The next walk then begins.
 func (r *replayRun) advance(next string) (ended bool) {
-	if r.Cursor = next; next == "" {
-		r.Pass++
+	if r.cursor = next; next == "" {
+		r.pass++
 	}
-	if r.Pass < len(r.Status) {
+	if r.pass < len(r.Status) {
 		return false
 	}
-	r.Pass = 0
+	r.pass = 0
 	return true
 }
 
@@ -288,7 +319,7 @@ var errReplayWaits = errors.New("replay waits")
 
 // stepReplay makes a step of a run that is running.
 func (g *Gateway) stepReplay(ctx context.Context, run *replayRun) error {
-	if !run.Counted {
+	if !run.counted {
 		return g.countStep(ctx, run)
 	}
 	switch h := g.webhooks.get(run.WebhookID); {
@@ -315,7 +346,7 @@ func (g *Gateway) countStep(ctx context.Context, run *replayRun) error {
 			run.Count++
 		}
 	}
-	run.Counted = run.advance(page.Next)
+	run.counted = run.advance(page.Next)
 	return nil
 }
 
