@@ -40,8 +40,8 @@
 //     (who may see what). session.go and link.go are the dashboard's sign-in.
 //   - For operators: health.go, activity.go and overview.go (counts of the last
 //     day), backup.go, janitor.go (retention).
-//   - For all of these: page.go (parts of lists), refusal.go (what an error of the
-//     store means for a client).
+//   - For all of these: loop.go (work in the background), page.go (parts of lists),
+//     refusal.go (what an error of the store means for a client).
 //
 // # Lock order
 //

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +26,7 @@ import (
 type failing struct {
 	g      *Gateway
 	ages   *dispatch.AgeClock
-	cancel context.CancelFunc
-	ended  sync.WaitGroup
+	rounds loop
 
 	count atomic.Int64 // of streaks, so that a success costs nothing while there are none
 
@@ -81,56 +79,31 @@ func loadFailing(ctx context.Context, g *Gateway) (*failing, error) {
 }
 
 // start begins the rounds.
-func (f *failing) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	f.cancel = cancel
-	f.ended.Go(func() {
-		timer := time.NewTimer(0)
-		defer timer.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-			timer.Reset(f.round())
-		}
-	})
-}
+func (f *failing) start() { f.rounds.start(f.g.log, "looking after failing webhooks", 0, f.round) }
 
 // stop ends the rounds and writes what has changed. Call it when no attempt can
 // end any more, before the store is closed. Without start it does nothing.
 func (f *failing) stop() {
-	if f.cancel == nil {
+	if !f.rounds.started() {
 		return
 	}
-	f.cancel()
-	f.ended.Wait()
+	f.rounds.stop()
 	f.flush()
 }
 
 // round disables what has failed for too long, writes what has changed, and
 // returns when to do so again.
-func (f *failing) round() (pause time.Duration) {
-	pause = healthRound
-	defer func() {
-		if p := recover(); p != nil {
-			f.g.log.Error("panic while looking after failing webhooks",
-				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-		}
-	}()
-	f.g.operations.report()
+func (f *failing) round(context.Context) (pause time.Duration) {
 	f.prune()
 	f.flush()
 	s := f.g.Settings()
 	if s == nil || s.DisableAfter <= 0 {
-		return pause
+		return healthRound
 	}
-	pause = min(pause, max(s.DisableAfter/10, time.Second))
 	for _, id := range f.over(s.DisableAfter) {
 		f.g.disable(id, webhook.ReasonFailing)
 	}
-	return pause
+	return min(healthRound, max(s.DisableAfter/10, time.Second))
 }
 
 // over returns the webhooks that have failed for as long as given.

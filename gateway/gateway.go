@@ -267,8 +267,8 @@ func (g *Gateway) Close() error {
 	if gen != nil {
 		drain = gen.settings.DrainTimeout
 	}
-	g.janitor.cancelRound()
-	g.replays.cancelSteps()
+	g.janitor.cancel()
+	g.replays.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	if err := g.dispatcher.Stop(ctx); err != nil {

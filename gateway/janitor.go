@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"runtime/debug"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,9 +14,7 @@ import (
 // janitor removes what is older than the retention, in small steps with pauses
 // between them, so that live traffic does not notice.
 type janitor struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-
+	loop
 	ages *dispatch.AgeClock // the janitor's own
 }
 
@@ -35,44 +31,15 @@ func pauseOf(retention time.Duration) time.Duration {
 
 // start begins the janitor's rounds.
 func (j *janitor) start(g *Gateway) {
-	ctx, cancel := context.WithCancel(context.Background())
-	j.cancel = cancel
 	j.ages = dispatch.NewAgeClock(g.now)
-	j.done.Go(func() {
-		timer := time.NewTimer(pauseOf(g.Settings().Retention))
-		defer timer.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-			timer.Reset(g.tidy(ctx))
-		}
-	})
+	j.loop.start(g.log, "removing old events", pauseOf(g.Settings().Retention), g.tidy)
 }
-
-// cancelRound asks the janitor to end. Without start it does nothing.
-func (j *janitor) cancelRound() {
-	if j.cancel != nil {
-		j.cancel()
-	}
-}
-
-// wait waits for the janitor's end.
-func (j *janitor) wait() { j.done.Wait() }
 
 // tidy makes one step and returns when to make the next.
 func (g *Gateway) tidy(ctx context.Context) (pause time.Duration) {
-	pause = janitorRound
-	defer func() {
-		if r := recover(); r != nil {
-			g.log.Error("panic while removing old events", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
-		}
-	}()
 	gen := g.current.Load()
 	if gen == nil {
-		return pause
+		return janitorRound
 	}
 	pause = pauseOf(gen.settings.Retention)
 	cutoff := g.janitor.ages.Cutoff(gen.settings.Retention)

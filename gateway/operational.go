@@ -74,7 +74,7 @@ type operations struct {
 	queue   chan occurrence
 	closing chan struct{} // closed by stop
 	ended   sync.WaitGroup
-	started bool // by Gateway.mu
+	reports loop // of report
 
 	failures errorBudgets // of webhook.delivery_failed, per webhook
 	withheld atomic.Int64 // events that were not published, since the last log line
@@ -86,6 +86,9 @@ type operations struct {
 	full    map[string]bool
 	flagged atomic.Int32
 }
+
+// reportRound is the time between two reports.
+const reportRound = time.Minute
 
 // operationsQueue is how many operational events can wait. More are dropped.
 const operationsQueue = 1024
@@ -104,16 +107,20 @@ func newOperations(g *Gateway) *operations {
 
 // start begins to publish. The caller holds Gateway.mu.
 func (o *operations) start() {
-	o.started = true
 	o.ended.Go(o.run)
+	o.reports.start(o.g.log, "reporting on operational events", 0, func(context.Context) time.Duration {
+		o.report()
+		return reportRound
+	})
 }
 
 // stop publishes what waits and ends. Without start it does nothing. Call it
 // when nothing more can happen, and once.
 func (o *operations) stop() {
-	if !o.started {
+	if !o.reports.started() {
 		return
 	}
+	o.reports.stop()
 	close(o.closing)
 	o.ended.Wait()
 }
@@ -229,8 +236,7 @@ func (o *operations) forget(webhookID string) {
 	}
 }
 
-// report logs how many events were not published, and tells again what is owed. It
-// is called at the start and then now and then.
+// report logs how many events were not published, and tells again what is owed.
 func (o *operations) report() {
 	if n := o.withheld.Swap(0); n > 0 {
 		o.g.log.Warn("operational events were not published, there were too many", zap.Int64("events", n))

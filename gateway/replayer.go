@@ -130,18 +130,16 @@ func (r *replayRun) end(s ReplayState, now time.Time) {
 // replays are the replays that run, and the worker that runs them. The zero
 // value runs none. Lock a run's mu before mu, never after.
 type replays struct {
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	loop
 
 	mu      sync.Mutex
 	running map[string]*replayRun // by id
-	wake    chan struct{}
 }
 
 // load finds the replays that ran when the store was closed.
 func (rs *replays) load(ctx context.Context, store queue.Store) error {
 	rs.running = make(map[string]*replayRun)
-	rs.wake = make(chan struct{}, 1)
+	rs.woken = make(chan struct{}, 1)
 	return eachRecord(ctx, store, queue.ReplayRecord, func(rec *queue.Record) error {
 		run, err := readReplay(*rec)
 		if err == nil && run.State == ReplayRunning {
@@ -197,10 +195,7 @@ func (rs *replays) release(run *replayRun) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	run.ready = true
-	select {
-	case rs.wake <- struct{}{}:
-	default:
-	}
+	rs.wake()
 }
 
 func (rs *replays) drop(run *replayRun) {
@@ -224,51 +219,20 @@ func (rs *replays) list() []*replayRun {
 }
 
 // start begins to run replays.
-func (rs *replays) start(g *Gateway) {
-	ctx, cancel := context.WithCancel(context.Background())
-	rs.cancel = cancel
-	rs.done.Go(func() {
-		for {
-			runs := rs.list()
-			moved := false
-			for _, run := range runs {
-				moved = g.runReplay(ctx, run) || moved
-			}
-			if !rs.rest(ctx, len(runs) > 0, moved) {
-				return
-			}
+func (rs *replays) start(g *Gateway) { rs.loop.start(g.log, "running replays", 0, g.replayRound) }
+
+// replayRound makes a step of each run and returns when to make the next.
+func (g *Gateway) replayRound(ctx context.Context) (pause time.Duration) {
+	pause = loopSleeps
+	for _, run := range g.replays.list() {
+		if g.runReplay(ctx, run) {
+			pause = replayPause
+		} else {
+			pause = min(pause, replayHold)
 		}
-	})
-}
-
-// rest waits until there may be something to do again. It returns false when
-// the worker is to end.
-func (rs *replays) rest(ctx context.Context, some, moved bool) bool {
-	var timer <-chan time.Time
-	switch {
-	case moved:
-		timer = time.After(replayPause)
-	case some:
-		timer = time.After(replayHold)
 	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer:
-	case <-rs.wake:
-	}
-	return true
+	return pause
 }
-
-// cancelSteps asks the worker to end. Without start it does nothing.
-func (rs *replays) cancelSteps() {
-	if rs.cancel != nil {
-		rs.cancel()
-	}
-}
-
-// wait waits for the worker's end.
-func (rs *replays) wait() { rs.done.Wait() }
 
 // runReplay makes a step of a run and says whether it could.
 func (g *Gateway) runReplay(ctx context.Context, run *replayRun) (moved bool) {

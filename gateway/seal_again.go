@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,9 +15,12 @@ import (
 
 // resealing is the work of sealing all records with another key, one at a time.
 type resealing struct {
+	loop
 	target *sealKey // what all records are to be sealed with
-	cancel context.CancelFunc
-	done   chan struct{}
+
+	// one is held by the round under way: that of a loop that was cancelled can go
+	// on for a while.
+	one sync.Mutex
 }
 
 const (
@@ -28,52 +30,28 @@ const (
 )
 
 // sealWith makes k the key of all records, in the background: what is sealed
-// with another key is sealed anew. The caller holds mu.
+// with another key is sealed anew, what is left when the process ends after the next
+// start. The caller holds mu.
 func (g *Gateway) sealWith(k *sealKey) {
 	if k == nil || g.resealing.target == k || g.resealing.target != nil && g.resealing.target.id == k.id {
 		return
 	}
-	before := g.resealing
-	if before.cancel != nil {
-		before.cancel()
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	g.resealing = resealing{target: k, cancel: cancel, done: make(chan struct{})}
-	go g.resealLoop(ctx, k, before.done, g.resealing.done)
-}
-
-// stop ends the work. What is left to do is done after the next start.
-func (r *resealing) stop() {
-	if r.cancel != nil {
-		r.cancel()
-		<-r.done
-	}
-}
-
-func (g *Gateway) resealLoop(ctx context.Context, k *sealKey, before <-chan struct{}, done chan<- struct{}) {
-	defer close(done)
-	defer func() {
-		if r := recover(); r != nil {
-			g.log.Error("panic while sealing secrets anew", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+	r := &g.resealing
+	r.cancel()
+	r.target = k
+	r.start(g.log, "sealing secrets anew", 0, func(ctx context.Context) time.Duration {
+		r.one.Lock()
+		defer r.one.Unlock()
+		if ctx.Err() != nil {
+			return loopEnds
 		}
-	}()
-	if before != nil {
-		<-before
-	}
-	for {
 		err := g.reseal(ctx, k)
 		if err == nil || ctx.Err() != nil || errors.Is(err, queue.ErrClosed) {
-			return
+			return loopEnds
 		}
 		g.log.Error("secrets could not all be sealed anew; it is tried again", zap.Error(err), zap.Duration("in", resealPause))
-		timer := time.NewTimer(resealPause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-	}
+		return resealPause
+	})
 }
 
 // reseal seals all records with k. Until it has ended the canary lists the other
