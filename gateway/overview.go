@@ -62,6 +62,10 @@ func (g *Gateway) Projects(_ context.Context, by *Key, p Page) (list []ProjectSu
 	if err := RequireScope(by, ScopeRead); err != nil {
 		return nil, "", err
 	}
+	after, err := p.after(listOfProjects)
+	if err != nil {
+		return nil, "", err
+	}
 	counts := g.webhooks.counts()
 	var ids []string
 	if !by.ofAllProjects() {
@@ -73,16 +77,13 @@ func (g *Gateway) Projects(_ context.Context, by *Key, p Page) (list []ProjectSu
 	}
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	at, _ := slices.BinarySearchFunc(ids, p.Cursor, func(id, cursor string) int {
-		if id <= cursor {
-			return -1
-		}
-		return 1
-	})
-	ids = ids[at:]
-	if limit := pageLimit(p.Limit); len(ids) > limit {
-		ids = ids[:limit]
-		next = ids[limit-1]
+	at, found := slices.BinarySearch(ids, after)
+	if found {
+		at++
+	}
+	if ids = ids[at:]; len(ids) > p.Limit {
+		ids = ids[:p.Limit]
+		next = cursorAfter(listOfProjects, ids[p.Limit-1])
 	}
 	for _, id := range ids {
 		list = append(list, ProjectSummary{ID: id, Webhooks: counts[id]})

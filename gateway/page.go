@@ -49,18 +49,12 @@ func cursorChecksum(list, id string) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE([]byte(list)), crc32.IEEETable, []byte(id))
 }
 
+const listOfProjects = "projects"
+
 func listOfWebhooks(projectID string) string { return fmt.Sprintf("webhooks %q", projectID) }
 
 func listOfOutcomes(projectID, eventID string) string {
 	return fmt.Sprintf("outcomes %q %q", projectID, eventID)
-}
-
-// pageLimit returns how many entries of a list are asked for.
-func pageLimit(limit int) int {
-	if limit < 1 || limit > MaxPage {
-		return DefaultPage
-	}
-	return limit
 }
 
 // checkLimit judges the size of a page.

@@ -198,6 +198,37 @@ func TestPagesAreJudged(t *testing.T) {
 	for _, p := range []gateway.Page{{Limit: 0}, {Limit: -1}, {Limit: 201}, {Limit: 1, Cursor: "~"}, {Limit: 1, Cursor: "ZXZ0XzE"}} {
 		_, _, err := g.Webhooks(t.Context(), ofOne, "proj_1", p)
 		wantProblem(t, err, problem.Invalid)
+		_, _, err = g.Projects(t.Context(), ofOne, p)
+		wantProblem(t, err, problem.Invalid)
+	}
+}
+
+func TestProjectsAreListedByID(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	mustApply(t, g, settings(t,
+		webhook.Subscription{ID: "wh_all"}, webhook.Subscription{ID: "wh_b", ProjectID: "proj_2"}, webhook.Subscription{ID: "wh_c", ProjectID: "proj_2"}))
+	mustCreate(t, g, someSpec())
+	for _, c := range []struct {
+		by   *gateway.Key
+		want []gateway.ProjectSummary
+	}{
+		{anyone, []gateway.ProjectSummary{{ID: webhook.AllProjects, Webhooks: 1}, {ID: "proj_1", Webhooks: 1}, {ID: "proj_2", Webhooks: 2}}},
+		{keyOf("proj_9", "proj_2", "proj_9"), []gateway.ProjectSummary{{ID: "proj_2", Webhooks: 2}, {ID: "proj_9"}}},
+	} {
+		var got []gateway.ProjectSummary
+		for page := (gateway.Page{Limit: 1}); ; { // one by one
+			list, next, err := g.Projects(t.Context(), c.by, page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, list...)
+			if page.Cursor = next; next == "" {
+				break
+			}
+		}
+		if diff := gocmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s sees (-want +got)\n%s", c.by.Name, diff)
+		}
 	}
 }
 
