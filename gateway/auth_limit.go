@@ -11,16 +11,16 @@ import (
 
 // The limit of failed authentication.
 const (
-	// MaxFailures is how many attempts of one address may fail at once. One
-	// more may fail after each FailureInterval.
-	MaxFailures     = 60
-	FailureInterval = time.Second
+	// maxFailures is how many attempts of one address may fail at once. One
+	// more may fail after each failureInterval.
+	maxFailures     = 60
+	failureInterval = time.Second
 
-	// maxClients bounds the memory of an AuthLimit: about 1 MB.
+	// maxClients bounds the memory of an authLimit: about 1 MB.
 	maxClients = 10_000
 )
 
-// AuthLimit limits failed authentication per client address: an IPv4
+// authLimit limits failed authentication per client address: an IPv4
 // address, or the /64 of an IPv6 address, which is what one client can choose
 // from.
 //
@@ -28,7 +28,7 @@ const (
 // it cannot go on guessing. Two kinds of clients must not suffer for a
 // neighbour behind the same address:
 //
-//   - A key that has worked from the address before goes on working (Knows).
+//   - A key that has worked from the address before goes on working (knows).
 //   - Every program on this host has a loopback address, and behind a Unix
 //     socket none has any. There a good key always works, and only the bad ones
 //     are limited: who shares the host has better ways in than guessing.
@@ -37,7 +37,7 @@ const (
 // the first time while a neighbour fails, has to wait.
 //
 // Nothing of it is durable. Its methods are safe for concurrent use.
-type AuthLimit struct {
+type authLimit struct {
 	now func() time.Time
 
 	// failing says whether spent has any address: all is well most of the
@@ -46,7 +46,7 @@ type AuthLimit struct {
 
 	mu sync.Mutex
 	// spent holds, by address, when the last of its failures is forgiven. They
-	// are forgiven one after the other, each taking a FailureInterval, so what
+	// are forgiven one after the other, each taking a failureInterval, so what
 	// lies between now and then counts them.
 	spent map[netip.Addr]time.Time
 	swept time.Time
@@ -56,21 +56,21 @@ type AuthLimit struct {
 	known sync.Map
 }
 
-// NewAuthLimit returns a limit that has seen no failure.
-func NewAuthLimit(now func() time.Time) *AuthLimit {
-	return &AuthLimit{now: now, spent: make(map[netip.Addr]time.Time)}
+// newAuthLimit returns a limit that has seen no failure.
+func newAuthLimit(now func() time.Time) *authLimit {
+	return &authLimit{now: now, spent: make(map[netip.Addr]time.Time)}
 }
 
-// Allow returns nil if an attempt of the client may fail, else the 429 to show
+// allow returns nil if an attempt of the client may fail, else the 429 to show
 // to it.
-func (l *AuthLimit) Allow(client netip.Addr) error {
+func (l *authLimit) allow(client netip.Addr) error {
 	if !l.failing.Load() {
 		return nil
 	}
 	client = clientOf(client)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	wait := l.spent[client].Add(-(MaxFailures - 1) * FailureInterval).Sub(l.now())
+	wait := l.spent[client].Add(-(maxFailures - 1) * failureInterval).Sub(l.now())
 	if wait <= 0 {
 		return nil
 	}
@@ -79,8 +79,8 @@ func (l *AuthLimit) Allow(client netip.Addr) error {
 	return e
 }
 
-// Failed counts a failed attempt of the client.
-func (l *AuthLimit) Failed(client netip.Addr) {
+// failed counts a failed attempt of the client.
+func (l *authLimit) failed(client netip.Addr) {
 	client = clientOf(client)
 	now := l.now()
 	l.mu.Lock()
@@ -92,13 +92,13 @@ func (l *AuthLimit) Failed(client netip.Addr) {
 	if until.Before(now) {
 		until = now
 	}
-	l.spent[client] = until.Add(FailureInterval)
+	l.spent[client] = until.Add(failureInterval)
 	l.failing.Store(true)
 }
 
 // makeRoom forgets the addresses whose failures are all forgiven, looking for
 // them once a second at most, or else any address. The caller holds mu.
-func (l *AuthLimit) makeRoom(now time.Time) {
+func (l *authLimit) makeRoom(now time.Time) {
 	if since := now.Sub(l.swept); since < 0 || since >= time.Second {
 		l.swept = now
 		for client, until := range l.spent {
@@ -115,20 +115,20 @@ func (l *AuthLimit) makeRoom(now time.Time) {
 	}
 }
 
-// Knows says whether the key has worked from the client's address.
-func (l *AuthLimit) Knows(client netip.Addr, key *Key) bool {
+// knows says whether the key has worked from the client's address.
+func (l *authLimit) knows(client netip.Addr, key *Key) bool {
 	c, ok := l.known.Load(key.Hash)
 	return ok && c.(*clients).has(clientOf(client))
 }
 
-// Remember notes that the key works from the client's address.
-func (l *AuthLimit) Remember(client netip.Addr, key *Key) {
+// remember notes that the key works from the client's address.
+func (l *authLimit) remember(client netip.Addr, key *Key) {
 	c, _ := l.known.LoadOrStore(key.Hash, new(clients))
 	c.(*clients).add(clientOf(client))
 }
 
-// Forget drops what is known of a key that works no more.
-func (l *AuthLimit) Forget(key *Key) { l.known.Delete(key.Hash) }
+// forget drops what is known of a key that works no more.
+func (l *authLimit) forget(key *Key) { l.known.Delete(key.Hash) }
 
 // clients are the addresses that a key was last used from.
 type clients struct {

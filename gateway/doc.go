@@ -33,8 +33,8 @@
 //   - Trying things: send_test_event.go, test_sends.go (how many at a time),
 //     try_filter.go.
 //   - What follows from failures: failing.go disables webhooks, operational.go
-//     publishes the events webhook.…, filter_errors.go bounds what a filter that
-//     always fails leaves behind.
+//     publishes the events webhook.…, filter_errors.go is about filters that always
+//     fail, and budget.go bounds what all that leaves behind.
 //   - Who asks: key.go, keys.go (those created while it runs), key_from.go (those
 //     that somebody in front authenticated), auth_limit.go (wrong ones), access.go
 //     (who may see what). session.go and link.go are the dashboard's sign-in.

@@ -99,11 +99,11 @@ type Gateway struct {
 	keyFile  string
 	marker   []byte // of this process; see staticVersion
 
-	filterErrors errorBudgets
+	filterErrors budgets
 	filterTimes  filter.ProjectTimes
 	triedTimes   filter.ProjectTimes // of filters that somebody looks at; events need not wait for them
 	keys         *createdKeys
-	authLimit    *AuthLimit
+	authLimit    *authLimit
 	sessions     sessions
 	links        links
 	activity     *activity
@@ -136,6 +136,8 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 		locks:    newKeyedLocks(),
 		owing:    newKeyedLocks(),
 		sender:   dispatch.NewSender(o.Logger),
+
+		filterErrors: budgets{anHour: filterErrorsAnHour},
 	}
 	if g.now == nil {
 		g.now = time.Now
@@ -148,7 +150,7 @@ func Open(ctx context.Context, o Options) (*Gateway, error) {
 	if g.keys, err = loadKeys(ctx, o.Store, o.Logger); err != nil {
 		return nil, fmt.Errorf("load api keys: %w", err)
 	}
-	g.authLimit = NewAuthLimit(g.now)
+	g.authLimit = newAuthLimit(g.now)
 	g.activity = newActivity(g.now())
 	if err = g.replays.load(ctx, o.Store); err != nil {
 		return nil, fmt.Errorf("load replays: %w", err)

@@ -75,7 +75,7 @@ func (gen *Generation) addStatic(sub *webhook.Subscription) error {
 // add puts a webhook of the API into the generation, or replaces it. One whose
 // filter does not compile, because the catalogue it was saved under was another,
 // fails on every event that it subscribes to.
-func (gen *Generation) add(h *held) {
+func (gen *Generation) add(h *stored) {
 	sub := h.sub
 	rule, err := gen.rule(sub)
 	trouble := ""
@@ -129,7 +129,7 @@ func (gen *Generation) webhook(webhookID string) *webhook.Subscription {
 }
 
 // changed takes over a webhook that was created or changed.
-func (gen *Generation) changed(h *held) {
+func (gen *Generation) changed(h *stored) {
 	if h.sub.Static {
 		gen.setState(h)
 		return
@@ -155,7 +155,7 @@ func (gen *Generation) adoptStates() {
 }
 
 // setState gives a static webhook the state of its record.
-func (gen *Generation) setState(h *held) {
+func (gen *Generation) setState(h *stored) {
 	gen.mu.Lock()
 	defer gen.mu.Unlock()
 	before := gen.static[h.sub.ID]

@@ -3,7 +3,6 @@ package gateway
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,7 +81,7 @@ func (g *Gateway) CreateKey(ctx context.Context, spec KeySpec) (Key, string, err
 	if slices.ContainsFunc(gen.settings.Keys, func(k Key) bool { return k.Name == spec.Name }) {
 		return Key{}, "", problem.New(problem.Conflict, "The configuration has an API key of this name. Choose another name.")
 	}
-	token := newToken()
+	token := TokenPrefix + secretToken()
 	key := Key{
 		Name:      spec.Name,
 		Hash:      HashToken(token),
@@ -102,9 +101,6 @@ func (g *Gateway) CreateKey(ctx context.Context, spec KeySpec) (Key, string, err
 	g.log.Info("api key created", zap.String("key", key.Name), zap.Any("scopes", key.Scopes), zap.Strings("projects", key.Projects))
 	return key, token, nil
 }
-
-// newToken returns a token of 260 random bits in letters and digits only.
-func newToken() string { return TokenPrefix + rand.Text() + rand.Text() }
 
 // Keys lists the API keys by name: those of the configuration and those that
 // were created at run time, expired ones included.
@@ -132,7 +128,7 @@ func (g *Gateway) RevokeKey(ctx context.Context, name string) error {
 		return err
 	}
 	if key != nil {
-		g.authLimit.Forget(key)
+		g.authLimit.forget(key)
 		g.log.Info("api key revoked", zap.String("key", name))
 		return nil
 	}
@@ -162,25 +158,25 @@ func (g *Gateway) Authenticate(token string) (*Key, error) {
 }
 
 // AuthenticateFrom is Authenticate for a client at an address, with failed
-// attempts limited as AuthLimit says. The error is a 401 or 429 to show to
+// attempts limited as authLimit says. The error is a 401 or 429 to show to
 // the client. A request without a token is a 401 and no attempt: nothing was
 // tried.
 func (g *Gateway) AuthenticateFrom(client netip.Addr, token string) (*Key, error) {
 	key, err := g.Authenticate(token)
 	switch {
-	case err == nil && g.authLimit.Knows(client, key):
+	case err == nil && g.authLimit.knows(client, key):
 		return key, nil
 	case token == "", problem.From(err).Code == problem.Unavailable:
 		return nil, err
 	}
-	if limited := g.authLimit.Allow(client); limited != nil && (err != nil || !shared(client)) {
+	if limited := g.authLimit.allow(client); limited != nil && (err != nil || !shared(client)) {
 		return nil, limited
 	}
 	if err != nil {
-		g.authLimit.Failed(client)
+		g.authLimit.failed(client)
 		return nil, err
 	}
-	g.authLimit.Remember(client, key)
+	g.authLimit.remember(client, key)
 	return key, nil
 }
 
@@ -200,30 +196,20 @@ type createdKeys struct {
 
 // loadKeys reads all API keys of a store.
 func loadKeys(ctx context.Context, store queue.Store, log *zap.Logger) (*createdKeys, error) {
-	const page = 1000
 	all := &createdKeys{store: store, byHash: make(keyring), byName: make(map[string]*Key)}
-	for cursor := ""; ; {
-		recs, err := store.Records(ctx, queue.KeyRecord, "", cursor, page)
+	err := eachRecord(ctx, store, queue.KeyRecord, func(rec *queue.Record) error {
+		key, err := decodeKey(*rec)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, name := range recs.Damaged {
-			log.Error("api key is damaged in the store and does not work: revoke it, create another", zap.String("key", name))
-			all.byName[name] = &Key{Name: name, CreatedAt: time.Unix(0, 0).UTC()}
-		}
-		for _, rec := range recs.Records {
-			key, err := decodeKey(rec)
-			if err != nil {
-				return nil, fmt.Errorf("api key %s: %w", rec.ID, err)
-			}
-			all.byName[key.Name] = key
-			all.byHash.add(key)
-		}
-		if recs.Next == "" {
-			return all, nil
-		}
-		cursor = recs.Next
-	}
+		all.byName[key.Name] = key
+		all.byHash.add(key)
+		return nil
+	}, func(name string) {
+		log.Error("api key is damaged in the store and does not work: revoke it, create another", zap.String("key", name))
+		all.byName[name] = &Key{Name: name, CreatedAt: time.Unix(0, 0).UTC()}
+	})
+	return all, err
 }
 
 func (c *createdKeys) find(hash [sha256.Size]byte) *Key {

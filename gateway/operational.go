@@ -37,10 +37,10 @@ type Announcement struct {
 	Data map[string]any
 }
 
-// occurrence is an operational event before it is published.
-type occurrence struct {
+// operationalEvent is an operational event before it is published.
+type operationalEvent struct {
 	kind      string
-	id        string // of the event; empty: any. A webhook's record has it until it is told
+	id        string // of the event; empty: any. A webhook's record has it until it is published
 	webhookID string // what it is about; it never gets the event itself
 	projectID string
 	at        time.Time
@@ -68,15 +68,15 @@ type operationalData struct {
 // operations publishes what happens to webhooks, in a goroutine of its own, so
 // that nobody waits for it. After Close nothing is left. What is not published yet
 // when the process dies is lost, but for webhook.disabled: the record of the webhook
-// says that it is owed, and it is told later, by the same id.
+// says that it is owed, and it is published later, by the same id.
 type operations struct {
 	g       *Gateway
-	queue   chan occurrence
+	queue   chan operationalEvent
 	closing chan struct{} // closed by stop
 	ended   sync.WaitGroup
 	reports loop // of report
 
-	failures errorBudgets // of webhook.delivery_failed, per webhook
+	failures budgets      // of webhook.delivery_failed, per webhook
 	withheld atomic.Int64 // events that were not published, since the last log line
 	owed     atomic.Bool  // some that a webhook's record has may have to be told again
 
@@ -96,9 +96,9 @@ const operationsQueue = 1024
 func newOperations(g *Gateway) *operations {
 	o := &operations{
 		g:        g,
-		queue:    make(chan occurrence, operationsQueue),
+		queue:    make(chan operationalEvent, operationsQueue),
 		closing:  make(chan struct{}),
-		failures: errorBudgets{anHour: 100},
+		failures: budgets{anHour: 100},
 		full:     make(map[string]bool),
 	}
 	o.owed.Store(true) // what a process before this one did not come to tell
@@ -128,15 +128,15 @@ func (o *operations) stop() {
 func (o *operations) run() {
 	for {
 		select {
-		case oc := <-o.queue:
-			o.handle(oc)
+		case e := <-o.queue:
+			o.handle(e)
 			continue
 		case <-o.closing:
 		}
 		for {
 			select {
-			case oc := <-o.queue:
-				o.handle(oc)
+			case e := <-o.queue:
+				o.handle(e)
 			default:
 				return
 			}
@@ -145,11 +145,11 @@ func (o *operations) run() {
 }
 
 // add has an event published. It never blocks.
-func (o *operations) add(oc occurrence) {
-	oc.at = o.g.now()
-	oc.data.WebhookID = oc.webhookID
+func (o *operations) add(e operationalEvent) {
+	e.at = o.g.now()
+	e.data.WebhookID = e.webhookID
 	select {
-	case o.queue <- oc:
+	case o.queue <- e:
 	default:
 		o.withheld.Add(1)
 		o.owed.Store(true)
@@ -157,14 +157,14 @@ func (o *operations) add(oc occurrence) {
 }
 
 // disabled tells of a webhook that was disabled.
-func (o *operations) disabled(h *held) {
+func (o *operations) disabled(h *stored) {
 	sub := h.sub
 	url, project := sub.URL, sub.ProjectID
 	if s := o.g.inForce(sub.ID); s != nil { // the record of a static webhook has no URL, and maybe a project of before
 		url, project = s.URL, s.ProjectID
 	}
-	o.add(occurrence{
-		kind: typeWebhookDisabled, id: h.untold, webhookID: sub.ID, projectID: project,
+	o.add(operationalEvent{
+		kind: typeWebhookDisabled, id: h.owedEvent, webhookID: sub.ID, projectID: project,
 		data: operationalData{URL: url, Reason: sub.DisabledReason},
 	})
 }
@@ -184,7 +184,7 @@ func (o *operations) settled(r *dispatch.Report) {
 	if r.Attempt != nil {
 		attempts, outcome = r.Attempt.Number, r.Attempt.Outcome
 	}
-	o.add(occurrence{
+	o.add(operationalEvent{
 		kind: typeDeliveryFailed, webhookID: d.WebhookID, projectID: d.ProjectID,
 		quiet: webhook.IsOperational(d.EventType),
 		data: operationalData{
@@ -206,7 +206,7 @@ func (o *operations) backlog(ev *webhook.Event, webhookID string, pending, limit
 	}
 	o.g.log.Warn("too many deliveries of a webhook are pending; new ones are skipped",
 		zap.String("webhook_id", webhookID), zap.Int("pending", pending))
-	o.add(occurrence{
+	o.add(operationalEvent{
 		kind: typeBacklogFull, webhookID: webhookID, projectID: ev.ProjectID,
 		quiet: webhook.IsOperational(ev.Type),
 		data:  operationalData{Pending: &pending},
@@ -245,44 +245,44 @@ func (o *operations) report() {
 		return
 	}
 	for _, h := range o.g.webhooks.all() {
-		if h.untold != "" {
+		if h.owedEvent != "" {
 			o.disabled(h)
 		}
 	}
 }
 
 // handle publishes one event and announces it.
-func (o *operations) handle(oc occurrence) {
+func (o *operations) handle(e operationalEvent) {
 	defer func() {
 		if p := recover(); p != nil {
 			o.g.log.Error("panic while publishing an operational event",
 				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 		}
 	}()
-	data, err := json.Marshal(oc.data)
+	data, err := json.Marshal(e.data)
 	if err != nil {
-		o.g.log.Error("operational event could not be made", zap.String("type", oc.kind), zap.Error(err))
+		o.g.log.Error("operational event could not be made", zap.String("type", e.kind), zap.Error(err))
 		return
 	}
 	// What was disabled for all projects is no project's business.
-	if !oc.quiet && oc.projectID != webhook.AllProjects {
-		err = o.publish(&oc, data)
+	if !e.quiet && e.projectID != webhook.AllProjects {
+		err = o.publish(&e, data)
 	}
-	if err == nil || oc.id == "" {
-		o.announce(&oc, data)
+	if err == nil || e.id == "" {
+		o.announce(&e, data)
 	}
-	if err == nil && oc.id != "" {
-		err = o.g.told(oc.webhookID, oc.id)
+	if err == nil && e.id != "" {
+		err = o.g.eventPublished(e.webhookID, e.id)
 	}
 	if err != nil && !errors.Is(err, queue.ErrClosed) {
 		o.owed.Store(true)
 		o.g.log.Warn("operational event could not be published",
-			zap.String("type", oc.kind), zap.String("webhook_id", oc.webhookID), zap.Error(err))
+			zap.String("type", e.kind), zap.String("webhook_id", e.webhookID), zap.Error(err))
 	}
 }
 
 // announce passes the event on to those outside of any project.
-func (o *operations) announce(oc *occurrence, data []byte) {
+func (o *operations) announce(e *operationalEvent, data []byte) {
 	if o.g.announce == nil {
 		return
 	}
@@ -291,13 +291,13 @@ func (o *operations) announce(oc *occurrence, data []byte) {
 		return // it was made just now
 	}
 	delete(shown, "url")
-	shown["project_id"] = oc.projectID
-	o.g.announce(Announcement{Type: oc.kind, WebhookID: oc.webhookID, ProjectID: oc.projectID, Data: shown})
+	shown["project_id"] = e.projectID
+	o.g.announce(Announcement{Type: e.kind, WebhookID: e.webhookID, ProjectID: e.projectID, Data: shown})
 }
 
 // publish stores the event for the webhooks that subscribe to it. If there are
 // none it is not stored: a receiver that is down for days would fill the disk.
-func (o *operations) publish(oc *occurrence, data []byte) error {
+func (o *operations) publish(e *operationalEvent, data []byte) error {
 	gen := o.g.current.Load()
 	if gen == nil {
 		return nil
@@ -307,18 +307,18 @@ func (o *operations) publish(oc *occurrence, data []byte) error {
 		return fmt.Errorf("canonical form: %w", err)
 	}
 	ctx := context.Background()
-	p := publisher{g: o.g, gen: gen, now: oc.at}
-	event := webhook.Input{ID: oc.id, Type: oc.kind, ProjectID: oc.projectID, Data: canonical}.Event(oc.at, gen.settings.APIVersion)
-	project, err := p.remembered(ctx, oc.projectID)
+	p := publisher{g: o.g, gen: gen, now: e.at}
+	event := webhook.Input{ID: e.id, Type: e.kind, ProjectID: e.projectID, Data: canonical}.Event(e.at, gen.settings.APIVersion)
+	project, err := p.remembered(ctx, e.projectID)
 	if err != nil {
 		return fmt.Errorf("context of project: %w", err)
 	}
-	pub := queue.Publication{Event: &event, NewID: oc.id == ""}
+	pub := queue.Publication{Event: &event, NewID: e.id == ""}
 	env := filter.NewEvent(&event, project, gen.names)
 	env.Limit(&o.g.filterTimes) // one project's slow filters must not keep the events of others waiting
-	about := gen.webhook(oc.webhookID)
+	about := gen.webhook(e.webhookID)
 	gen.index.Match(env, func(webhookID string, err error) {
-		if webhookID == oc.webhookID || about != nil && !mayTell(about, gen.webhook(webhookID)) {
+		if webhookID == e.webhookID || about != nil && !mayTell(about, gen.webhook(webhookID)) {
 			return
 		}
 		if t, ok := p.target(&event, webhookID, err); ok {

@@ -63,7 +63,7 @@ func (g *Gateway) configuredLocked(webhookID string) bool {
 	return slices.ContainsFunc(g.generations, func(gen *Generation) bool { return gen.webhook(webhookID) != nil })
 }
 
-func (g *Gateway) setParked(ctx context.Context, h *held, at time.Time) error {
+func (g *Gateway) setParked(ctx context.Context, h *stored, at time.Time) error {
 	parked := *h
 	parked.parkedAt = at
 	saved, err := g.save(ctx, &parked)
@@ -76,7 +76,7 @@ func (g *Gateway) setParked(ctx context.Context, h *held, at time.Time) error {
 
 // followProject keeps the project that the configuration gives a webhook, for the
 // time when it has left.
-func (g *Gateway) followProject(ctx context.Context, h *held) error {
+func (g *Gateway) followProject(ctx context.Context, h *stored) error {
 	now := g.inForce(h.sub.ID)
 	if now == nil || now.ProjectID == h.sub.ProjectID {
 		return nil

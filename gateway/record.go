@@ -25,7 +25,7 @@ type record struct {
 	UpdatedAt      time.Time     `json:"updated_at"`
 	Revision       uint64        `json:"revision,omitempty"`
 	ParkedAt       time.Time     `json:"parked_at,omitzero"`
-	Untold         string        `json:"untold,omitempty"`
+	OwedEvent      string        `json:"untold,omitempty"`
 
 	URL         string                     `json:"url,omitempty"`
 	Description string                     `json:"description,omitempty"`
@@ -54,11 +54,11 @@ type secretRecord struct {
 }
 
 // recordOf returns what the store keeps of a webhook.
-func recordOf(h *held) record {
+func recordOf(h *stored) record {
 	s := h.sub
 	r := record{
 		Static: s.Static, State: s.State, DisabledReason: s.DisabledReason,
-		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision, ParkedAt: h.parkedAt, Untold: h.untold,
+		CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, Revision: h.revision, ParkedAt: h.parkedAt, OwedEvent: h.owedEvent,
 	}
 	if s.Static {
 		return r
@@ -72,9 +72,9 @@ func recordOf(h *held) record {
 	return r
 }
 
-// held returns the webhook that a stored record is of. Texts that many webhooks
+// stored returns the webhook that a record is of. Texts that many webhooks
 // share are kept once.
-func (r *record) held(rec *queue.Record) *held {
+func (r *record) stored(rec *queue.Record) *stored {
 	for i := range r.Events {
 		r.Events[i] = sharedText(r.Events[i])
 	}
@@ -82,7 +82,7 @@ func (r *record) held(rec *queue.Record) *held {
 	for _, secret := range r.Secrets {
 		secrets = append(secrets, webhook.Secret(secret))
 	}
-	return &held{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, untold: r.Untold, sub: &webhook.Subscription{
+	return &stored{version: rec.Version, revision: r.Revision, parkedAt: r.ParkedAt, owedEvent: r.OwedEvent, sub: &webhook.Subscription{
 		ID: rec.ID, ProjectID: sharedText(rec.ProjectID), Static: r.Static,
 		State: webhook.State(sharedText(string(r.State))), DisabledReason: sharedText(r.DisabledReason),
 		URL: r.URL, Description: r.Description, Events: r.Events,
@@ -129,7 +129,7 @@ func (g *Gateway) loadWebhooks(ctx context.Context) error {
 	damaged := func(id string, cause error) {
 		g.log.Error("the record of a webhook is damaged: its deliveries are held until it is deleted",
 			zap.String("webhook_id", id), zap.Error(cause))
-		all.spoil(id)
+		all.markDamaged(id)
 	}
 	return eachRecord(ctx, g.store, queue.WebhookRecord, func(rec *queue.Record) error {
 		data, err := g.vault.open(rec)
@@ -144,7 +144,7 @@ func (g *Gateway) loadWebhooks(ctx context.Context) error {
 			damaged(rec.ID, err)
 			return nil
 		}
-		all.put(r.held(rec))
+		all.put(r.stored(rec))
 		return nil
 	}, func(id string) { damaged(id, queue.ErrCorrupt) })
 }

@@ -24,7 +24,7 @@ func TestRecordsAreAsStoresHaveThem(t *testing.T) {
 		read  func(data []byte) (any, error)
 		write func(value any) ([]byte, error)
 	}{
-		"webhook.json": {value: held{revision: 7, untold: "evt_01", sub: &webhook.Subscription{
+		"webhook.json": {value: stored{revision: 7, owedEvent: "evt_01", sub: &webhook.Subscription{
 			ID: "wh_a", ProjectID: "proj_1", State: webhook.Disabled, DisabledReason: webhook.ReasonFailing,
 			URL: "https://example.com/hook?a=1&b=2", Description: "d", Events: []string{"project.*", "api_key.created"},
 			Filters: map[string]json.RawMessage{"project.name": json.RawMessage(`["My Project",1]`)}, Filter: `type != ""`,
@@ -36,18 +36,18 @@ func TestRecordsAreAsStoresHaveThem(t *testing.T) {
 				{Value: "whsec_old", Role: webhook.SecretPrevious, ExpiresAt: at(9)},
 			},
 			CreatedAt: at(1), UpdatedAt: at(2),
-		}}, read: readHeld, write: writeHeld},
-		"webhook-plain.json": {value: held{revision: 1, sub: &webhook.Subscription{
+		}}, read: readStored, write: writeStored},
+		"webhook-plain.json": {value: stored{revision: 1, sub: &webhook.Subscription{
 			ID: "wh_a", ProjectID: "proj_1", State: webhook.Active, URL: "https://example.com/", Events: []string{"*"},
 			Retry: []time.Duration{}, Secrets: []webhook.Secret{{Value: "whsec_new", Role: webhook.SecretPrimary}},
 			CreatedAt: at(1), UpdatedAt: at(1),
-		}}, read: readHeld, write: writeHeld},
-		"webhook-static.json": {value: held{revision: 1, sub: &webhook.Subscription{
+		}}, read: readStored, write: writeStored},
+		"webhook-static.json": {value: stored{revision: 1, sub: &webhook.Subscription{
 			ID: "wh_a", ProjectID: "proj_1", Static: true, State: webhook.Active, CreatedAt: at(1), UpdatedAt: at(1),
-		}}, read: readHeld, write: writeHeld},
-		"webhook-parked.json": {value: held{revision: 2, parkedAt: at(3), sub: &webhook.Subscription{
+		}}, read: readStored, write: writeStored},
+		"webhook-parked.json": {value: stored{revision: 2, parkedAt: at(3), sub: &webhook.Subscription{
 			ID: "wh_a", ProjectID: "proj_1", Static: true, State: webhook.Paused, CreatedAt: at(1), UpdatedAt: at(2),
-		}}, read: readHeld, write: writeHeld},
+		}}, read: readStored, write: writeStored},
 		"health.json": {
 			value: streak{First: at(1), Count: 20, Target: 1<<64 - 1},
 			read:  readAs[streak], write: json.Marshal,
@@ -136,16 +136,16 @@ func readAs[T any](data []byte) (any, error) {
 	return v, err
 }
 
-func readHeld(data []byte) (any, error) {
+func readStored(data []byte) (any, error) {
 	var r record
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, err
 	}
-	return *r.held(&queue.Record{ID: "wh_a", ProjectID: "proj_1"}), nil
+	return *r.stored(&queue.Record{ID: "wh_a", ProjectID: "proj_1"}), nil
 }
 
-func writeHeld(v any) ([]byte, error) {
-	h := v.(held)
+func writeStored(v any) ([]byte, error) {
+	h := v.(stored)
 	return json.Marshal(recordOf(&h))
 }
 

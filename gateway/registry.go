@@ -14,28 +14,28 @@ import (
 // is in the generations, and receivers are made when they are needed.
 type registry struct {
 	mu       sync.RWMutex
-	byID     map[string]*held
+	byID     map[string]*stored
 	projects map[string][]string // ids of the webhooks of the API, ascending
 	coming   map[string]int      // by project: webhooks that are being created
 	damaged  map[string]bool     // ids of records that cannot be read
 }
 
-// held is a webhook as its record says, immutable. Of a static one it has the
+// stored is a webhook as its record says, immutable. Of a static one it has the
 // state only: the rest is in the configuration.
-type held struct {
-	sub      *webhook.Subscription
-	parkedAt time.Time // when a static one was found missing in the configuration; zero while it is there
-	revision uint64    // counts the changes of the webhook
-	version  uint64    // of the record, which is also written to seal it anew
-	untold   string    // the id of the event that tells of its disabling, until that is published
+type stored struct {
+	sub       *webhook.Subscription
+	parkedAt  time.Time // when a static one was found missing in the configuration; zero while it is there
+	revision  uint64    // counts the changes of the webhook
+	version   uint64    // of the record, which is also written to seal it anew
+	owedEvent string    // the id of the event that tells of its disabling, until that is published
 }
 
 // etag returns Webhook.Version for a webhook of the API.
-func (h *held) etag() string { return strconv.FormatUint(h.revision, 36) }
+func (h *stored) etag() string { return strconv.FormatUint(h.revision, 36) }
 
 func newRegistry() *registry {
 	return &registry{
-		byID:     make(map[string]*held),
+		byID:     make(map[string]*stored),
 		projects: make(map[string][]string),
 		coming:   make(map[string]int),
 		damaged:  make(map[string]bool),
@@ -43,7 +43,7 @@ func newRegistry() *registry {
 }
 
 // get returns the webhook with the id, or nil.
-func (r *registry) get(webhookID string) *held {
+func (r *registry) get(webhookID string) *stored {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.byID[webhookID]
@@ -64,8 +64,8 @@ func (r *registry) unreadable(webhookID string) bool {
 	return r.damaged[webhookID]
 }
 
-// spoil notes that the record with the id cannot be read.
-func (r *registry) spoil(webhookID string) {
+// markDamaged notes that the record with the id cannot be read.
+func (r *registry) markDamaged(webhookID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.damaged[webhookID] = true
@@ -73,7 +73,7 @@ func (r *registry) spoil(webhookID string) {
 
 // put adds a webhook, or replaces it. Ids mostly come in ascending order, which
 // makes it cheap.
-func (r *registry) put(h *held) {
+func (r *registry) put(h *stored) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := h.sub.ID
@@ -142,10 +142,10 @@ func (r *registry) release(projectID string) {
 }
 
 // all returns every webhook as it is now.
-func (r *registry) all() []*held {
+func (r *registry) all() []*stored {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all := make([]*held, 0, len(r.byID))
+	all := make([]*stored, 0, len(r.byID))
 	for _, h := range r.byID {
 		all = append(all, h)
 	}
@@ -153,8 +153,8 @@ func (r *registry) all() []*held {
 }
 
 // static returns the static webhooks, those of past configurations included.
-func (r *registry) static() []*held {
-	return slices.DeleteFunc(r.all(), func(h *held) bool { return !h.sub.Static })
+func (r *registry) static() []*stored {
+	return slices.DeleteFunc(r.all(), func(h *stored) bool { return !h.sub.Static })
 }
 
 // counts returns how many webhooks each project has, the static ones of past

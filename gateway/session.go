@@ -220,5 +220,5 @@ func (ss *sessions) end(hash [sha256.Size]byte) {
 	delete(ss.byHash, hash)
 }
 
-// secretToken returns 256 random bits or more as letters and digits.
+// secretToken returns 260 random bits as letters and digits.
 func secretToken() string { return rand.Text() + rand.Text() }

@@ -21,7 +21,7 @@ func (g *Gateway) enroll(ctx context.Context, sub *webhook.Subscription) error {
 	switch {
 	case h == nil:
 		now := g.now().UTC()
-		h = &held{revision: 1, sub: &webhook.Subscription{
+		h = &stored{revision: 1, sub: &webhook.Subscription{
 			ID: sub.ID, ProjectID: sub.ProjectID, Static: true, State: webhook.Active, CreatedAt: now, UpdatedAt: now,
 		}}
 		var err error
@@ -37,7 +37,7 @@ func (g *Gateway) enroll(ctx context.Context, sub *webhook.Subscription) error {
 }
 
 // adoptState gives a static webhook what its record says about it.
-func adoptState(sub *webhook.Subscription, h *held) {
+func adoptState(sub *webhook.Subscription, h *stored) {
 	sub.State, sub.DisabledReason = h.sub.State, h.sub.DisabledReason
 	sub.CreatedAt, sub.UpdatedAt = h.sub.CreatedAt, h.sub.UpdatedAt
 }
@@ -46,7 +46,7 @@ func adoptState(sub *webhook.Subscription, h *held) {
 // version. The caller holds the webhook's lock or, for one that is new, mu. It
 // does not heed the end of ctx: what was written all the same would be unknown
 // to the memory.
-func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
+func (g *Gateway) save(ctx context.Context, h *stored) (*stored, error) {
 	data, err := json.Marshal(recordOf(h))
 	if err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
@@ -66,7 +66,7 @@ func (g *Gateway) save(ctx context.Context, h *held) (*held, error) {
 
 // replace puts a changed webhook in force, in every generation. The caller holds
 // the webhook's lock and has saved it.
-func (g *Gateway) replace(h *held) {
+func (g *Gateway) replace(h *stored) {
 	g.mu.Lock()
 	before := g.webhooks.get(h.sub.ID)
 	g.webhooks.put(h)
@@ -81,7 +81,7 @@ func (g *Gateway) replace(h *held) {
 }
 
 // stateChanged does what follows from another state of a webhook.
-func (g *Gateway) stateChanged(h *held) {
+func (g *Gateway) stateChanged(h *stored) {
 	switch h.sub.State {
 	case webhook.Active:
 		g.failing.reset(h.sub.ID)
@@ -94,7 +94,7 @@ func (g *Gateway) stateChanged(h *held) {
 
 // changeState saves another state of a webhook and puts it in force. The caller
 // holds the webhook's lock.
-func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State, reason string) error {
+func (g *Gateway) changeState(ctx context.Context, h *stored, state webhook.State, reason string) error {
 	sub := *h.sub
 	sub.State, sub.DisabledReason = state, reason
 	return g.update(ctx, h, &sub)
@@ -102,16 +102,16 @@ func (g *Gateway) changeState(ctx context.Context, h *held, state webhook.State,
 
 // update saves a changed webhook and puts it in force. One that is enabled again
 // starts without a history of failures. The caller holds the webhook's lock.
-func (g *Gateway) update(ctx context.Context, h *held, sub *webhook.Subscription) error {
+func (g *Gateway) update(ctx context.Context, h *stored, sub *webhook.Subscription) error {
 	now := g.now().UTC()
 	sub.UpdatedAt = now
-	changed := &held{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version}
+	changed := &stored{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version}
 	switch {
 	case sub.State != webhook.Disabled:
 	case h.sub.State == webhook.Disabled:
-		changed.untold = h.untold
+		changed.owedEvent = h.owedEvent
 	default:
-		changed.untold = webhook.NewEventID(now)
+		changed.owedEvent = webhook.NewEventID(now)
 	}
 	changed, err := g.save(ctx, changed)
 	if err != nil {
@@ -121,17 +121,17 @@ func (g *Gateway) update(ctx context.Context, h *held, sub *webhook.Subscription
 	return nil
 }
 
-// told notes that the event of this id, which tells of a webhook's disabling, is
-// published: no start needs to make up for it.
-func (g *Gateway) told(webhookID, eventID string) error {
+// eventPublished notes that the event of this id, which tells of a webhook's
+// disabling, is published: no start needs to make up for it.
+func (g *Gateway) eventPublished(webhookID, eventID string) error {
 	defer g.locks.lock(webhookID)()
 	h := g.webhooks.get(webhookID)
-	if h == nil || h.untold != eventID {
+	if h == nil || h.owedEvent != eventID {
 		return nil // it was deleted, or made active, meanwhile
 	}
-	told := *h
-	told.untold = ""
-	saved, err := g.save(context.Background(), &told)
+	settled := *h
+	settled.owedEvent = ""
+	saved, err := g.save(context.Background(), &settled)
 	if err != nil {
 		return err
 	}

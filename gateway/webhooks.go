@@ -234,7 +234,7 @@ func (g *Gateway) forgetWebhook(id string) {
 
 // remove takes a webhook of the API out of the store and out of every
 // generation. The caller holds its lock.
-func (g *Gateway) remove(ctx context.Context, h *held) error {
+func (g *Gateway) remove(ctx context.Context, h *stored) error {
 	id := h.sub.ID
 	if h.sub.Static {
 		return ofConfiguration()
@@ -253,7 +253,7 @@ func (g *Gateway) remove(ctx context.Context, h *held) error {
 
 // toChange locks a webhook that a key asks to change, and returns it with what
 // unlocks it.
-func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *held, unlock func(), err error) {
+func (g *Gateway) toChange(by *Key, id, ifMatch string) (h *stored, unlock func(), err error) {
 	gen, err := g.admit(by, ScopeManage)
 	if err != nil {
 		return nil, nil, err

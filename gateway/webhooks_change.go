@@ -53,7 +53,7 @@ func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, 
 	}
 	defer g.webhooks.release(projectID)
 	defer g.locks.lock(sub.ID)()
-	h, err := g.save(ctx, &held{sub: sub, revision: 1})
+	h, err := g.save(ctx, &stored{sub: sub, revision: 1})
 	if err != nil {
 		return Webhook{}, "", refusal(fmt.Errorf("create webhook: %w", err), noWebhook())
 	}
@@ -169,7 +169,7 @@ func (g *Gateway) changeWebhook(ctx context.Context, by *Key, id, ifMatch string
 }
 
 // changeStatic changes the status of a webhook of the configuration.
-func (g *Gateway) changeStatic(ctx context.Context, by *Key, gen *Generation, h *held, change func(*WebhookSpec)) (Webhook, error) {
+func (g *Gateway) changeStatic(ctx context.Context, by *Key, gen *Generation, h *stored, change func(*WebhookSpec)) (Webhook, error) {
 	sub := gen.webhook(h.sub.ID)
 	if sub == nil {
 		return Webhook{}, noWebhook()
