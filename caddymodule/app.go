@@ -192,9 +192,7 @@ func (a *App) gateway(ctx context.Context) (*gateway.Gateway, error) {
 }
 
 func notReady(detail string) error {
-	e := problem.New(problem.Unavailable, detail)
-	e.RetryAfter = time.Second
-	return e
+	return problem.Later(problem.Unavailable, detail, time.Second)
 }
 
 // Interface guards

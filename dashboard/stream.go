@@ -64,9 +64,7 @@ func (v *visit) streamLog() error {
 	}
 	visitor := strings.Join(append([]string{v.by.Name}, v.by.Projects...), " ")
 	if !v.d.streams.begin(visitor) {
-		e := problem.New(problem.TooManyRequests, "As many logs are watched live as can be. Reload the page to see what is new.")
-		e.RetryAfter = time.Minute
-		return e
+		return problem.Later(problem.TooManyRequests, "As many logs are watched live as can be. Reload the page to see what is new.", time.Minute)
 	}
 	defer v.d.streams.end(visitor)
 	_, filter := v.logFilter()

@@ -74,9 +74,7 @@ func (l *authLimit) allow(client netip.Addr) error {
 	if wait <= 0 {
 		return nil
 	}
-	e := problem.New(problem.TooManyRequests, "Too many attempts with a wrong API key came from this address.")
-	e.RetryAfter = wait
-	return e
+	return problem.Later(problem.TooManyRequests, "Too many attempts with a wrong API key came from this address.", wait)
 }
 
 // failed counts a failed attempt of the client.

@@ -54,9 +54,7 @@ func (g *Gateway) CreateLink(_ context.Context, by *Key, projectID string) (Link
 	kept := link{by: *by, projectID: projectID, expires: made.ExpiresAt}
 	kept.by.Scopes = slices.Clone(by.Scopes)
 	if !g.links.add(HashToken(made.Token), kept, now) {
-		e := problem.New(problem.TooManyRequests, "Too many dashboard links wait to be opened. They end after five minutes.")
-		e.RetryAfter = time.Minute
-		return Link{}, e
+		return Link{}, problem.Later(problem.TooManyRequests, "Too many dashboard links wait to be opened. They end after five minutes.", time.Minute)
 	}
 	return made, nil
 }

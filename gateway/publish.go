@@ -104,9 +104,8 @@ func (g *Gateway) checkRoom(ctx context.Context, gen *Generation, inputs []webho
 			return publishRefusal(err)
 		}
 		if !repeat {
-			e := problem.New(problem.BacklogFull, "As many deliveries are pending as the gateway may hold (max_pending). Send the request again later.")
-			e.RetryAfter = 10 * time.Second
-			return e
+			return problem.Later(problem.BacklogFull,
+				"As many deliveries are pending as the gateway may hold (max_pending). Send the request again later.", 10*time.Second)
 		}
 	}
 	return nil

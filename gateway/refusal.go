@@ -48,6 +48,38 @@ func itemsOf(err error) []problem.Item {
 	return nil
 }
 
+const (
+	endedText       = "The request ended too soon. Send it again."
+	endedIntakeText = "The request ended too soon. Whether the events were taken is unknown: send it again with the same ids."
+
+	stoppingText       = "The gateway is stopping. Send the request again."
+	stoppingIntakeText = "The gateway is stopping. Send the request again with the same ids."
+)
+
+// storeRefusals says what an error of the store means for a client that manages, and
+// for one that publishes: that has to know whether its events were taken. The first
+// error that fits counts.
+var storeRefusals = []struct {
+	err        error
+	code       problem.Code
+	after      time.Duration
+	managing   string
+	publishing string
+}{
+	{queue.ErrFull, problem.DiskFull, 30 * time.Second,
+		"The gateway's disk is nearly full: it changes nothing until there is room again.",
+		"The gateway's disk is nearly full: it takes no events until there is room again."},
+	{context.Canceled, problem.Unavailable, time.Second, endedText, endedIntakeText},
+	{context.DeadlineExceeded, problem.Unavailable, time.Second, endedText, endedIntakeText},
+	{queue.ErrBusy, problem.Unavailable, time.Second,
+		"The gateway's store is busy. Send the request again.",
+		"More events come than the gateway's disk can take. Send the request again."},
+	{queue.ErrClosed, problem.Unavailable, time.Second, stoppingText, stoppingIntakeText},
+	{queue.ErrUnavailable, problem.Unavailable, 5 * time.Second,
+		"The gateway's store has failed. Send the request again.",
+		"The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids."},
+}
+
 // refusal tells a client of the management API what a store's error means for
 // its request. missing is what to say of a thing that is not there; something
 // whose project cannot be read is not there either, for who may see it is
@@ -58,60 +90,31 @@ func refusal(err error, missing *problem.Error) error {
 		return missing
 	case errors.Is(err, queue.ErrCursor):
 		return BadCursor()
-	case errors.Is(err, queue.ErrFull):
-		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it changes nothing until there is room again.")
-		e.RetryAfter = 30 * time.Second
-		return e
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return unavailable("The request ended too soon. Send it again.")
-	case errors.Is(err, queue.ErrBusy):
-		return unavailable("The gateway's store is busy. Send the request again.")
-	case errors.Is(err, queue.ErrClosed):
-		return stopping()
-	case errors.Is(err, queue.ErrUnavailable):
-		e := unavailable("The gateway's store has failed. Send the request again.")
-		e.RetryAfter = 5 * time.Second
-		return e
-	default:
-		return err
 	}
+	for _, r := range storeRefusals {
+		if errors.Is(err, r.err) {
+			return problem.Later(r.code, r.managing, r.after)
+		}
+	}
+	return err
+}
+
+// publishRefusal is refusal for a client that publishes.
+func publishRefusal(err error) error {
+	for _, r := range storeRefusals {
+		if errors.Is(err, r.err) {
+			return problem.Later(r.code, r.publishing, r.after)
+		}
+	}
+	return err
 }
 
 // unavailable is a 503 that asks the client to come back in a second.
 func unavailable(detail string) *problem.Error {
-	e := problem.New(problem.Unavailable, detail)
-	e.RetryAfter = time.Second
-	return e
+	return problem.Later(problem.Unavailable, detail, time.Second)
 }
+
+func stopping() *problem.Error { return unavailable(stoppingText) }
 
 // stoppingIntake is stopping for requests that bring events.
-func stoppingIntake() *problem.Error {
-	return unavailable("The gateway is stopping. Send the request again with the same ids.")
-}
-
-func stopping() *problem.Error {
-	return unavailable("The gateway is stopping. Send the request again.")
-}
-
-// publishRefusal is refusal for a client that publishes: it has to know whether
-// its events were taken.
-func publishRefusal(err error) error {
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return unavailable("The request ended too soon. Whether the events were taken is unknown: send it again with the same ids.")
-	case errors.Is(err, queue.ErrFull):
-		e := problem.New(problem.DiskFull, "The gateway's disk is nearly full: it takes no events until there is room again.")
-		e.RetryAfter = 30 * time.Second
-		return e
-	case errors.Is(err, queue.ErrBusy):
-		return unavailable("More events come than the gateway's disk can take. Send the request again.")
-	case errors.Is(err, queue.ErrClosed):
-		return stoppingIntake()
-	case errors.Is(err, queue.ErrUnavailable):
-		e := unavailable("The gateway's store has failed. Whether the events were taken is unknown: send the request again with the same ids.")
-		e.RetryAfter = 5 * time.Second
-		return e
-	default:
-		return err
-	}
-}
+func stoppingIntake() *problem.Error { return unavailable(stoppingIntakeText) }

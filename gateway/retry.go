@@ -93,9 +93,7 @@ func (g *Gateway) retryClaimed(ctx context.Context, c queue.Claimed) error {
 	}
 	switch {
 	case errors.Is(err, dispatch.ErrBusy):
-		e := problem.New(problem.TooManyRequests, "Too many attempts by hand are under way. Send the request again.")
-		e.RetryAfter = time.Second
-		return e
+		return problem.Later(problem.TooManyRequests, "Too many attempts by hand are under way. Send the request again.", time.Second)
 	case errors.Is(err, dispatch.ErrNoReceiver):
 		return conflict("The webhook of this delivery is not in force: it was deleted, or is missing from the configuration.")
 	case err != nil:

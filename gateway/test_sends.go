@@ -69,12 +69,12 @@ func (ts *testSends) begin(webhookID, projectID string) (*testSend, error) {
 	case ts.stopped:
 		return nil, stopping()
 	case len(ts.inFlight) >= maxTests || ts.of(projectID) >= maxProjectTests:
-		return nil, tooMany("Too many test events are under way. Send the request again.", time.Second)
+		return nil, problem.Later(problem.TooManyRequests, "Too many test events are under way. Send the request again.", time.Second)
 	}
 	r := ts.recently(webhookID, now)
 	oldest := r.at[r.next]
 	if wait := oldest.Add(time.Minute).Sub(now); wait > 0 && !oldest.IsZero() {
-		return nil, tooMany(fmt.Sprintf("A webhook gets at most %d test events a minute.", testsPerMinute), wait)
+		return nil, problem.Later(problem.TooManyRequests, fmt.Sprintf("A webhook gets at most %d test events a minute.", testsPerMinute), wait)
 	}
 	r.at[r.next] = now
 	r.next = (r.next + 1) % testsPerMinute
@@ -94,12 +94,6 @@ func (ts *testSends) end(s *testSend) {
 	delete(ts.inFlight, s)
 	s.cut(nil)
 	close(s.ended)
-}
-
-func tooMany(detail string, wait time.Duration) *problem.Error {
-	e := problem.New(problem.TooManyRequests, detail)
-	e.RetryAfter = wait
-	return e
 }
 
 // of counts those in flight of a project. The caller holds mu.

@@ -73,6 +73,11 @@ func New(code Code, detail string, items ...Item) *Error {
 	return &Error{Code: code, Detail: detail, Items: items}
 }
 
+// Later is New for a client that is to come back after a time.
+func Later(code Code, detail string, after time.Duration) *Error {
+	return &Error{Code: code, Detail: detail, RetryAfter: after}
+}
+
 // Error implements error. The text is for logs; it holds no refused value.
 func (e *Error) Error() string {
 	var b strings.Builder
