@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/api"
+	"github.com/tengineai/webhook-gateway/caddymodule/steady"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 )
@@ -31,7 +32,7 @@ func (h *API) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", appName, err)
 	}
 	app := found.(*App)
-	listenSteadily(ctx)
+	steady.Use(ctx)
 	h.setDefaults()
 	h.life.logger = ctx.Logger()
 	h.life.api, err = api.New(api.Options{

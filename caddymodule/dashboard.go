@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/tengineai/webhook-gateway/caddymodule/steady"
 	"github.com/tengineai/webhook-gateway/dashboard"
 	"github.com/tengineai/webhook-gateway/gateway"
 )
@@ -34,7 +35,7 @@ func (h *Dashboard) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("%s: %w", appName, err)
 	}
 	app := found.(*App)
-	listenSteadily(ctx)
+	steady.Use(ctx)
 	h.setDefaults()
 	if err := h.check(); err != nil {
 		return err

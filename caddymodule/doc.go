@@ -24,7 +24,7 @@
 //     admin_stream.go are the commands' side of them.
 //   - command*.go are the commands under "caddy webhook", one file each; listen
 //     and demo have their receivers beside them.
-//   - steady*.go are the network to bind to whose connections go on over a reload.
+//   - package steady below is the network whose connections go on over a reload.
 //   - metrics.go, relay.go and bus.go tell what happens: in numbers, in the log of
 //     the newest configuration, on Caddy's event bus.
 package caddymodule

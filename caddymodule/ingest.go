@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/tengineai/webhook-gateway/caddymodule/steady"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -33,7 +34,7 @@ func (h *Ingest) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("webhook_gateway: %w", err)
 	}
 	h.life.app = app.(*App)
-	listenSteadily(ctx)
+	steady.Use(ctx)
 	h.setDefaults()
 	if h.AuthOff {
 		ctx.Logger().Warn("webhook_ingest takes events from anybody who can reach it (auth off)")

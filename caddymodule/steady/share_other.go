@@ -1,6 +1,6 @@
 //go:build !unix || solaris
 
-package caddymodule
+package steady
 
 import "syscall"
 

@@ -1,11 +1,11 @@
-package caddymodule
+package steady
 
 import (
 	"bytes"
 	"strconv"
 )
 
-// This file follows the framing of HTTP/1.1, as far as a steadyConn has to know
+// This file follows the framing of HTTP/1.1, as far as a conn has to know
 // where a request ends and whether its answer is complete.
 
 // arrival is a request as far as it has arrived. It has to be read as net/http

@@ -1,4 +1,4 @@
-package caddymodule
+package steady
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// steadyConn is a connection that goes over to the next configuration when the
+// conn is a connection that goes over to the next configuration when the
 // one that serves it closes it because of a reload.
 //
 // On a reload net/http closes the connections that are idle, without looking
@@ -30,7 +30,7 @@ import (
 // What speaks anything else (TLS, HTTP/2, an upgrade, a tunnel), and what sends
 // requests without waiting for answers or chunked, is closed as on a reload
 // without this.
-type steadyConn struct {
+type conn struct {
 	net.Conn
 	share *share
 
@@ -47,12 +47,12 @@ type steadyConn struct {
 	leaving bool // gone as soon as the read that is under way has ended
 }
 
-func newSteadyConn(a accepted, l *share) *steadyConn {
-	return &steadyConn{Conn: a.conn, share: l, unread: a.unread, asked: true}
+func newConn(a accepted, l *share) *conn {
+	return &conn{Conn: a.conn, share: l, unread: a.unread, asked: true}
 }
 
 // Read implements net.Conn.
-func (c *steadyConn) Read(b []byte) (int, error) {
+func (c *conn) Read(b []byte) (int, error) {
 	c.mu.Lock()
 	if c.gone {
 		c.mu.Unlock()
@@ -92,7 +92,7 @@ func fatal(err error) bool {
 // request net/http reads the body and, after it, a single byte, to notice
 // whether the client is still there. Only when an answer is complete it asks for
 // more. The caller holds mu.
-func (c *steadyConn) reads(n int) {
+func (c *conn) reads(n int) {
 	switch {
 	case !c.asked:
 		c.asked = n > 1
@@ -102,7 +102,7 @@ func (c *steadyConn) reads(n int) {
 }
 
 // took notes what was read. The caller holds mu.
-func (c *steadyConn) took(b []byte) {
+func (c *conn) took(b []byte) {
 	if len(b) == 0 {
 		return
 	}
@@ -111,7 +111,7 @@ func (c *steadyConn) took(b []byte) {
 }
 
 // Write implements net.Conn.
-func (c *steadyConn) Write(b []byte) (int, error) {
+func (c *conn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	if c.gone {
 		c.mu.Unlock()
@@ -134,7 +134,7 @@ func (c *steadyConn) Write(b []byte) (int, error) {
 }
 
 // answers learns from the beginning of an answer. The caller holds mu.
-func (c *steadyConn) answers(b []byte) {
+func (c *conn) answers(b []byte) {
 	c.served = true
 	c.answer.begin(b, c.request.isHead())
 	switch {
@@ -149,7 +149,7 @@ func (c *steadyConn) answers(b []byte) {
 
 // SetDeadline implements net.Conn. net/http calls it when a handler takes the
 // connection over.
-func (c *steadyConn) SetDeadline(t time.Time) error {
+func (c *conn) SetDeadline(t time.Time) error {
 	c.mu.Lock()
 	c.strayed = true
 	c.mu.Unlock()
@@ -157,16 +157,16 @@ func (c *steadyConn) SetDeadline(t time.Time) error {
 }
 
 // SetReadDeadline implements net.Conn.
-func (c *steadyConn) SetReadDeadline(t time.Time) error {
+func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.unlessGone(t, c.Conn.SetReadDeadline)
 }
 
 // SetWriteDeadline implements net.Conn.
-func (c *steadyConn) SetWriteDeadline(t time.Time) error {
+func (c *conn) SetWriteDeadline(t time.Time) error {
 	return c.unlessGone(t, c.Conn.SetWriteDeadline)
 }
 
-func (c *steadyConn) unlessGone(t time.Time, set func(time.Time) error) error {
+func (c *conn) unlessGone(t time.Time, set func(time.Time) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone || c.leaving {
@@ -177,7 +177,7 @@ func (c *steadyConn) unlessGone(t time.Time, set func(time.Time) error) error {
 
 // CloseWrite closes the connection for writing, where it can. net/http does so
 // before it closes a connection on which a client may still be sending.
-func (c *steadyConn) CloseWrite() error {
+func (c *conn) CloseWrite() error {
 	c.mu.Lock()
 	c.strayed = true
 	c.mu.Unlock()
@@ -188,7 +188,7 @@ func (c *steadyConn) CloseWrite() error {
 }
 
 // Close implements net.Conn.
-func (c *steadyConn) Close() error {
+func (c *conn) Close() error {
 	yields, unserved := c.share.yields(), false
 	if yields {
 		unserved = closedUnserved()
@@ -213,13 +213,13 @@ func (c *steadyConn) Close() error {
 // certain says whether the connection is known to stand between two requests, or
 // within one that has not all arrived, or that closedUnserved must tell about.
 // The caller holds mu.
-func (c *steadyConn) certain() bool {
+func (c *conn) certain() bool {
 	return !c.strayed && !c.failed && !c.served && !c.answer.last && c.answer.complete() && c.request.kept()
 }
 
 // leave gives the connection to the next server, if it is still certain where it
 // stands after the last read. The caller holds mu.
-func (c *steadyConn) leave() {
+func (c *conn) leave() {
 	c.gone = true
 	if !c.certain() || c.Conn.SetDeadline(time.Time{}) != nil {
 		_ = c.Conn.Close()

@@ -1,4 +1,4 @@
-package caddymodule
+package steady
 
 import (
 	"context"
@@ -14,38 +14,25 @@ import (
 )
 
 func init() {
-	caddy.RegisterNetwork(steadyNetwork, listenSteady)
+	caddy.RegisterNetwork(Network, listen)
 }
 
-// steadyNetwork is TCP whose clients do not notice a reload. Plain HTTP sites with
-// a handler of the gateway listen on it by themselves; any other can be bound to
-// it:
-//
-//	bind steady/127.0.0.1
-//
-// With "tcp" every reload opens a second socket and closes the first, which
-// resets connections that the kernel has taken and Caddy has not; and it closes
-// connections that are idle at that moment, also those on which a request is
-// just arriving. Such requests get no answer and have to be sent again. With
-// "steady" the configurations before and after a reload accept from one socket,
-// and connections that the old one gives up go on to the new one.
-//
-// Connections with TLS are closed as with "tcp"; HTTP/2 has a way of its own to
-// end them. The settings of the socket are those of the first configuration that
-// listened on the address.
-const steadyNetwork = "steady"
+// Network is the name of the network.
+const Network = "steady"
 
-// listenSteadily moves the plain TCP addresses of the server that a handler is
-// provisioned for to the steady network. Caddy listens after all handlers are
-// provisioned. Other networks, like tcp4, stay as they are.
-func listenSteadily(ctx caddy.Context) {
+// Use moves the plain TCP addresses of the server that a handler is provisioned
+// for to the network; call it in the handler's Provision, because Caddy listens
+// after all handlers are provisioned. It does nothing for a context without a
+// server, for a server with TLS or a shutdown delay, and for other networks, like
+// tcp4.
+func Use(ctx caddy.Context) {
 	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if !ok || len(srv.TLSConnPolicies) > 0 || delaysShutdown(ctx) {
 		return
 	}
 	for i, listen := range srv.Listen {
 		if addr, err := caddy.ParseNetworkAddress(listen); err == nil && addr.Network == "tcp" {
-			addr.Network = steadyNetwork
+			addr.Network = Network
 			srv.Listen[i] = addr.String()
 		}
 	}
@@ -63,11 +50,11 @@ func delaysShutdown(ctx caddy.Context) bool {
 	return false
 }
 
-// listenSteady is a caddy.ListenerFunc.
-func listenSteady(ctx context.Context, _, host, port string, portOffset uint, config net.ListenConfig) (any, error) {
+// listen is a caddy.ListenerFunc.
+func listen(ctx context.Context, _, host, port string, portOffset uint, config net.ListenConfig) (any, error) {
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("port %q of a %s address: %w", port, steadyNetwork, err)
+		return nil, fmt.Errorf("port %q of a %s address: %w", port, Network, err)
 	}
 	n += uint64(portOffset)
 	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n, 10)), n != 0, func(address string) (net.Listener, error) {
@@ -196,7 +183,7 @@ func (l *share) Accept() (net.Conn, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		return newSteadyConn(a, l), nil
+		return newConn(a, l), nil
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
@@ -241,6 +228,6 @@ func (l *share) yields() bool {
 
 // Interface guards
 var (
-	_ caddy.ListenerFunc = listenSteady
+	_ caddy.ListenerFunc = listen
 	_ net.Listener       = (*share)(nil)
 )

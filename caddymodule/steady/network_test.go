@@ -1,4 +1,4 @@
-package caddymodule
+package steady
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func TestPlainSitesOfTheGatewayAreSteady(t *testing.T) {
 	} {
 		parent := context.WithValue(t.Context(), caddyhttp.ServerCtxKey, c.server)
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: parent})
-		listenSteadily(ctx)
+		Use(ctx)
 		cancel()
 		if diff := cmp.Diff(c.want, c.server.Listen); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
@@ -40,7 +40,7 @@ func TestPlainSitesOfTheGatewayAreSteady(t *testing.T) {
 	}
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	defer cancel()
-	listenSteadily(ctx) // a handler that belongs to no server
+	Use(ctx) // a handler that belongs to no server
 }
 
 // An address that the system spells in another way is one socket all the same.
@@ -53,7 +53,7 @@ func TestSteadySocketsAreSharedByTheirConfiguredAddress(t *testing.T) {
 	_ = free.Close()
 	open := func(host, port string) *share {
 		t.Helper()
-		ln, err := listenSteady(t.Context(), steadyNetwork, host, port, 0, net.ListenConfig{})
+		ln, err := listen(t.Context(), Network, host, port, 0, net.ListenConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package caddymodule
+package steady
 
 import (
 	"bufio"
@@ -24,9 +24,11 @@ type crossing struct {
 	pool    socketPool
 	address string
 	old     *http.Server
+	begun   atomic.Int32 // calls of the old server's handler
 
 	mu     sync.Mutex
-	served []string // by the new server: method and path
+	states map[*conn]http.ConnState // of the old server
+	served []string                 // by the new server: method and path
 }
 
 func newCrossing(t *testing.T, handler http.HandlerFunc) *crossing {
@@ -35,19 +37,32 @@ func newCrossing(t *testing.T, handler http.HandlerFunc) *crossing {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &crossing{t: t, address: free.Addr().String(), pool: socketPool{open: make(map[string]*socket)}}
+	c := &crossing{
+		t: t, address: free.Addr().String(), states: make(map[*conn]http.ConnState),
+		pool: socketPool{open: make(map[string]*socket)},
+	}
 	_ = free.Close()
-	c.old = c.serve(handler)
+	c.old = c.serve(func(w http.ResponseWriter, r *http.Request) {
+		c.begun.Add(1)
+		handler(w, r)
+	}, func(nc net.Conn, state http.ConnState) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.states[nc.(*conn)] = state
+	})
 	return c
 }
 
-func (c *crossing) serve(handler http.Handler) *http.Server {
+func (c *crossing) serve(handler http.HandlerFunc, watch func(net.Conn, http.ConnState)) *http.Server {
 	c.t.Helper()
 	ln, err := c.pool.join(c.address, true, func(address string) (net.Listener, error) { return net.Listen("tcp", address) })
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{
+		Handler: handler, ConnState: watch,
+		ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0),
+	}
 	go func() {
 		if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 			c.t.Errorf("serve: %v", err)
@@ -60,12 +75,65 @@ func (c *crossing) serve(handler http.Handler) *http.Server {
 // appear puts a new configuration beside the old one.
 func (c *crossing) appear() {
 	c.t.Helper()
-	c.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.serve(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.served = append(c.served, r.Method+" "+r.URL.Path)
 		_, _ = io.WriteString(w, "new")
-	}))
+	}, nil)
+}
+
+// await waits until the old server has connections and a condition holds for all
+// of them.
+func (c *crossing) await(what string, holds func(conn *conn, state http.ConnState) bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		n, missing := len(c.states), 0
+		for conn, state := range c.states {
+			conn.mu.Lock()
+			if !holds(conn, state) {
+				missing++
+			}
+			conn.mu.Unlock()
+		}
+		c.mu.Unlock()
+		if n > 0 && missing == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%d of %d connections did not come to be %s", missing, n, what)
+		}
+	}
+}
+
+func (c *crossing) awaitIdle() {
+	c.t.Helper()
+	c.await("idle", func(_ *conn, state http.ConnState) bool { return state == http.StateIdle })
+}
+
+// awaitRead waits until n bytes of a request were read.
+func (c *crossing) awaitRead(n int) {
+	c.t.Helper()
+	c.await("read from", func(conn *conn, _ http.ConnState) bool { return conn.request.got == int64(n) })
+}
+
+// awaitAnswer waits until the answer is under way.
+func (c *crossing) awaitAnswer() {
+	c.t.Helper()
+	c.await("answered", func(conn *conn, _ http.ConnState) bool { return !conn.asked })
+}
+
+// awaitGone waits until the old server has given its connections up.
+func (c *crossing) awaitGone() {
+	c.t.Helper()
+	c.await("given up", func(conn *conn, _ http.ConnState) bool { return conn.gone })
+}
+
+// awaitHandler waits until a handler of the old server has begun.
+func (c *crossing) awaitHandler() {
+	c.t.Helper()
+	c.await("served", func(*conn, http.ConnState) bool { return c.begun.Load() > 0 })
 }
 
 // retire stops the old one, without waiting for what it is at.
@@ -145,7 +213,7 @@ func TestIdleConnectionGoesOn(t *testing.T) {
 	}
 	conn.send("POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
 	conn.answer()
-	time.Sleep(50 * time.Millisecond) // until it is idle
+	c.awaitIdle()
 	c.appear()
 	c.retire()
 	conn.send(fmt.Sprintf(get, "b"))
@@ -159,11 +227,12 @@ func TestRequestThatIsArrivingGoesOn(t *testing.T) {
 	conn := c.dial()
 	conn.send(fmt.Sprintf(get, "a"))
 	conn.answer()
-	conn.send("POST /b HTTP/1.1\r\nHo")
-	time.Sleep(50 * time.Millisecond)
+	const begin = "POST /b HTTP/1.1\r\nHo"
+	conn.send(begin)
+	c.awaitRead(len(begin))
 	c.appear()
 	c.retire()
-	time.Sleep(50 * time.Millisecond)
+	c.awaitGone()
 	conn.send("st: x\r\nContent-Length: 4\r\n\r\nbody")
 	if got := conn.answer(); got != "new" || c.byNew() != "POST /b" {
 		t.Errorf("%q answers; it served %s", got, c.byNew())
@@ -179,7 +248,7 @@ func TestStreamThatEndsInOrderGoesOn(t *testing.T) {
 	})
 	conn := c.dial()
 	conn.send(fmt.Sprintf(get, "a"))
-	time.Sleep(50 * time.Millisecond)
+	c.awaitAnswer()
 	c.appear()
 	c.retire()
 	close(stop)
@@ -204,10 +273,8 @@ func TestAbortedRequestIsNotServedAgain(t *testing.T) {
 	} {
 		for _, reads := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, reads %v", name, reads), func(t *testing.T) {
-				var times atomic.Int32
 				abort := make(chan struct{})
 				c := newCrossing(t, func(w http.ResponseWriter, r *http.Request) {
-					times.Add(1)
 					if reads {
 						_, _ = r.Body.Read(make([]byte, 4))
 					}
@@ -215,13 +282,14 @@ func TestAbortedRequestIsNotServedAgain(t *testing.T) {
 					panic(http.ErrAbortHandler)
 				})
 				conn := c.dial()
-				c.appear2(func() { conn.send(request) })
-				time.Sleep(20 * time.Millisecond)
+				conn.send(request)
+				c.awaitHandler()
+				c.appear()
 				c.retire()
 				close(abort)
 				_, _ = io.WriteString(conn, rest[name]) // net/http waits for it
 				conn.closed()
-				if n := times.Load(); n > 1 || c.byNew() != "" {
+				if n := c.begun.Load(); n > 1 || c.byNew() != "" {
 					t.Errorf("the old configuration served it %d times, the new one %s", n, c.byNew())
 				}
 			})
@@ -229,24 +297,15 @@ func TestAbortedRequestIsNotServedAgain(t *testing.T) {
 	}
 }
 
-// appear2 lets the new configuration appear right after something was done.
-func (c *crossing) appear2(do func()) {
-	do()
-	time.Sleep(20 * time.Millisecond) // until the old one has taken it
-	c.appear()
-}
-
 // What a server that is closed by force is at must not be served again.
 func TestClosedServerHandsOnNoRequestThatIsServed(t *testing.T) {
-	var times atomic.Int32
 	wait := make(chan struct{})
-	c := newCrossing(t, func(http.ResponseWriter, *http.Request) {
-		times.Add(1)
-		<-wait
-	})
+	c := newCrossing(t, func(http.ResponseWriter, *http.Request) { <-wait })
 	defer close(wait)
 	conn := c.dial()
-	c.appear2(func() { conn.send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody") })
+	conn.send("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody")
+	c.awaitHandler()
+	c.appear()
 	_ = c.old.Close()
 	conn.closed()
 	if c.byNew() != "" {
@@ -262,28 +321,33 @@ func TestAnswerThatBreaksOffEndsItsConnection(t *testing.T) {
 		"short":   func(http.ResponseWriter) {},
 	} {
 		for _, length := range []string{"100", ""} {
-			t.Run(name+" "+length, func(t *testing.T) {
-				stop := make(chan struct{})
-				c := newCrossing(t, func(w http.ResponseWriter, _ *http.Request) {
-					if length != "" {
-						w.Header().Set("Content-Length", length)
-					}
-					_, _ = io.WriteString(w, "some")
-					_ = http.NewResponseController(w).Flush()
-					<-stop
-					handler(w)
-				})
-				conn := c.dial()
-				conn.send(fmt.Sprintf(get, "a") + fmt.Sprintf(get, "next"))
-				time.Sleep(20 * time.Millisecond)
-				c.appear()
-				c.retire()
-				close(stop)
-				conn.closed()
-				if c.byNew() != "" {
-					t.Errorf("the new configuration served %s on the connection", c.byNew())
+			for _, next := range []string{"", fmt.Sprintf(get, "next")} {
+				if name == "short" && length == "" && next == "" {
+					continue // nothing is broken off
 				}
-			})
+				t.Run(fmt.Sprintf("%s, length %q, before %q", name, length, next), func(t *testing.T) {
+					stop := make(chan struct{})
+					c := newCrossing(t, func(w http.ResponseWriter, _ *http.Request) {
+						if length != "" {
+							w.Header().Set("Content-Length", length)
+						}
+						_, _ = io.WriteString(w, "some")
+						_ = http.NewResponseController(w).Flush()
+						<-stop
+						handler(w)
+					})
+					conn := c.dial()
+					conn.send(fmt.Sprintf(get, "a") + next)
+					c.awaitAnswer()
+					c.appear()
+					c.retire()
+					close(stop)
+					conn.closed()
+					if c.byNew() != "" {
+						t.Errorf("the new configuration served %s on the connection", c.byNew())
+					}
+				})
+			}
 		}
 	}
 }
@@ -296,10 +360,10 @@ func TestNoPartOfARequestBecomesOne(t *testing.T) {
 		conn := c.dial()
 		conn.send(fmt.Sprintf(get, "a") + "GET /b HTTP/1.1\r\nHost: x\r\nX-Header: ")
 		conn.answer()
-		time.Sleep(20 * time.Millisecond)
+		c.awaitIdle()
 		c.appear()
 		c.retire()
-		time.Sleep(20 * time.Millisecond)
+		c.awaitGone()
 		_, _ = io.WriteString(conn, smuggled)
 		conn.closed()
 		if c.byNew() != "" {
@@ -317,7 +381,7 @@ func TestNoPartOfARequestBecomesOne(t *testing.T) {
 		conn.answer()
 		c.appear()
 		conn.send(smuggled)
-		time.Sleep(20 * time.Millisecond)
+		c.awaitRead(len(smuggled))
 		c.retire()
 		conn.closed()
 		if c.byNew() != "" {
@@ -330,7 +394,7 @@ func TestNoPartOfARequestBecomesOne(t *testing.T) {
 		c := newCrossing(t, hello)
 		c.appear()
 		wire := newWire("GET /a HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", maxRequestKept-100), strings.Repeat("x", 4000))
-		conn := newSteadyConn(accepted{conn: wire}, c.pool.open[c.address].shares[0])
+		conn := newConn(accepted{conn: wire}, c.pool.open[c.address].shares[0])
 		buf := make([]byte, maxRequestKept)
 		if _, err := conn.Read(buf); err != nil {
 			t.Fatal(err)
@@ -418,7 +482,8 @@ func TestOtherProtocolsEndWithTheirHandlers(t *testing.T) {
 	upgraded.send("GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
 	silent.send(fmt.Sprintf(get, "hijack"))
 	old.send("GET /upgrade HTTP/1.0\r\n\r\n")
-	c.appear2(func() {})
+	c.await("taken over by a handler", func(_ *conn, state http.ConnState) bool { return state == http.StateHijacked })
+	c.appear()
 	c.retire()
 	upgraded.send(fmt.Sprintf(get, "smuggled"))
 	close(stop)
@@ -430,7 +495,17 @@ func TestOtherProtocolsEndWithTheirHandlers(t *testing.T) {
 	}
 }
 
-func TestAnswerInHTTP10EndsTheConnection(t *testing.T) {
+// A client that asks for the end of the connection waits for it.
+func TestLastAnswerEndsTheConnection(t *testing.T) {
+	for name, request := range map[string]string{
+		"HTTP/1.0":          "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
+		"Connection: close": "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) { lastAnswer(t, request) })
+	}
+}
+
+func lastAnswer(t *testing.T, request string) {
 	stop := make(chan struct{})
 	c := newCrossing(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "old")
@@ -438,7 +513,9 @@ func TestAnswerInHTTP10EndsTheConnection(t *testing.T) {
 		<-stop
 	})
 	conn := c.dial()
-	c.appear2(func() { conn.send("GET /a HTTP/1.0\r\nHost: x\r\n\r\n") })
+	conn.send(request)
+	c.awaitAnswer()
+	c.appear()
 	c.retire()
 	close(stop)
 	conn.closed()
