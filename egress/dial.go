@@ -75,7 +75,7 @@ func (t *Transport) resolve(a *attempt, h host) ([]netip.Addr, error) {
 		return []netip.Addr{h.addr}, nil
 	case h.local:
 		return loopbacks, nil
-	case h.singleLabel() && !t.rules.any:
+	case h.singleLabel() && !t.rules.any():
 		return nil, a.blocked(errors.New("a name of a single label"))
 	}
 

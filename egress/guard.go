@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"code.dny.dev/ssrf"
@@ -46,9 +47,7 @@ type guard struct {
 // rules are what one set of Allow entries opens.
 type rules struct {
 	guardian *ssrf.Guardian
-
-	// any tells whether something is opened at all.
-	any bool
+	allowed  []netip.Prefix
 }
 
 func newRules(allowed []netip.Prefix) *rules {
@@ -62,8 +61,16 @@ func newRules(allowed []netip.Prefix) *rules {
 	}
 	return &rules{
 		guardian: ssrf.New(ssrf.WithAnyPort(), ssrf.WithAllowedV4Prefixes(v4...), ssrf.WithAllowedV6Prefixes(v6...)),
-		any:      len(allowed) > 0,
+		allowed:  allowed,
 	}
+}
+
+// any says whether something is opened at all.
+func (r *rules) any() bool { return len(r.allowed) > 0 }
+
+// names says whether addr is in a range that was opened by name, not just public.
+func (r *rules) names(addr netip.Addr) bool {
+	return slices.ContainsFunc(r.allowed, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
 // publicOnly are the rules that open nothing.
@@ -112,10 +119,12 @@ func (g *guard) check(r *rules, addrPort netip.AddrPort) error {
 	}
 	// Last, because it costs system calls: only what the ranges let through can
 	// be refused here.
+	named := r.names(addr)
 	if inner, ok := embedded(addr); ok {
 		addr = inner
+		named = named || r.names(addr)
 	}
-	return g.machine.checkOwnPort(addr, addrPort.Port())
+	return g.machine.check(addr, addrPort.Port(), named)
 }
 
 func checkRange(r *rules, addr netip.Addr) error {

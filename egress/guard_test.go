@@ -172,6 +172,37 @@ func ownAddresses(t *testing.T) []netip.Addr {
 	return list
 }
 
+// What goes to a public address of this machine never leaves it: it gets past
+// every firewall in front, and looks like a local client.
+func TestPublicAddressesOfThisMachineNeedAnAllow(t *testing.T) {
+	own, own6 := netip.MustParseAddr("54.1.2.3"), netip.MustParseAddr("2600:1f18::7")
+	for _, c := range []struct {
+		allow []string
+		addr  string
+		ok    bool
+	}{
+		{nil, "54.1.2.3", false},
+		{nil, "2600:1f18::7", false},
+		{nil, "::ffff:54.1.2.3", false},
+		{nil, "64:ff9b::54.1.2.3", false},
+		{nil, "54.1.2.4", true},
+		{[]string{"10.0.0.0/8"}, "54.1.2.3", false},
+		{[]string{"54.1.2.3/32"}, "54.1.2.3", true},
+		{[]string{"54.1.2.3/32"}, "2600:1f18::7", false},
+		{[]string{"2600:1f18::/64"}, "2600:1f18::7", true},
+	} {
+		cfg := egress.Config{}
+		if c.allow != nil {
+			cfg.Allow = allow(c.allow...)
+		}
+		e := mustNew(t, cfg)
+		e.TakeForOwn(own, own6)
+		if err := e.Check(project, netip.AddrPortFrom(netip.MustParseAddr(c.addr), 443)); (err == nil) != c.ok {
+			t.Errorf("%s with allow %v: %v", c.addr, c.allow, err)
+		}
+	}
+}
+
 // A socket that came from outside, by inheritance or as a file, has no
 // net.Listener that anything could have registered.
 func TestOwnPortsAreFoundWhoeverOpenedThem(t *testing.T) {

@@ -39,16 +39,21 @@ func newMachine(ownPorts func() ([]uint16, error)) *machine {
 	return &machine{ports: portList{list: ownPorts}}
 }
 
-// checkOwnPort refuses a port of this machine that this very process listens
-// on: Caddy's admin API needs no password, and a webhook to its /stop would be
-// a kill switch.
-func (m *machine) checkOwnPort(addr netip.Addr, port uint16) error {
+// check refuses an address of this machine that no range names: what goes to its
+// public addresses never leaves it, so it passes every firewall before it, and its
+// services take it for one of their own. Of a named one it refuses the ports that
+// this very process listens on: Caddy's admin API needs no password, and a webhook
+// to its /stop would be a kill switch.
+func (m *machine) check(addr netip.Addr, port uint16, named bool) error {
 	local, err := m.has(addr)
 	if err != nil {
 		return fmt.Errorf("%w: addresses: %w", errMachineUnknown, err)
 	}
-	if !local {
+	switch {
+	case !local:
 		return nil
+	case !named:
+		return blockedf("an address of this machine")
 	}
 	ports, err := m.ports.now()
 	if err != nil {

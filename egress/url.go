@@ -107,7 +107,7 @@ func (e *Egress) checkHost(projectID string, u *url.URL, port uint16) (problem.C
 			}
 		}
 		return problem.AddressRefused, "Webhooks may not be sent to this address."
-	case h.singleLabel() && !r.any:
+	case h.singleLabel() && !r.any():
 		return problem.AddressRefused, "The host must be a full name, with a dot."
 	}
 	return "", ""
