@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ const probeTimeout = time.Second
 // address.
 type resolver struct {
 	net   *net.Resolver
+	files *net.Resolver // asks no server: what it finds is in the hosts file
 	start time.Time
 
 	// lastAnswer and lastProbe are times since start: of the last packet from
@@ -51,6 +53,10 @@ func newResolver(settings *net.Resolver) *resolver {
 			return r.watch(ctx, conn), nil
 		},
 	}
+	r.files = &net.Resolver{
+		PreferGo: true,
+		Dial:     func(context.Context, string, string) (net.Conn, error) { return nil, errNameServers },
+	}
 	return r
 }
 
@@ -61,6 +67,12 @@ var errNameServers = errors.New("the name servers do not answer")
 // search domains are never tried. An error wraps errNameServers if it is not
 // the name's fault.
 func (r *resolver) lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+	if !strings.Contains(name, ".") {
+		// Go finds no absolute name of one label in the hosts file.
+		if addrs, err := r.files.LookupNetIP(ctx, "ip", name); err == nil {
+			return addrs, nil
+		}
+	}
 	began := r.now()
 	addrs, err := r.net.LookupNetIP(ctx, "ip", name+".")
 	if err == nil {

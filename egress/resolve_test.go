@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -103,6 +104,33 @@ func TestNamesAreAbsolute(t *testing.T) {
 	want := []string{"a.example.com.", "b.example.com.", "single.", "xn--bcher-kva.example."}
 	if got := names.asked(); !slices.Equal(got, want) {
 		t.Errorf("asked for %q, want %q", got, want)
+	}
+}
+
+// Containers reach each other by names of one label that only the hosts file has.
+func TestNamesOfOneLabelAreFoundInTheHostsFile(t *testing.T) {
+	name := ""
+	hosts, _ := os.ReadFile("/etc/hosts")
+	for line := range strings.Lines(string(hosts)) {
+		line, _, _ = strings.Cut(line, "#")
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "127.0.0.1" {
+			for _, n := range f[1:] {
+				if n != "localhost" && !strings.Contains(n, ".") {
+					name = n
+				}
+			}
+		}
+	}
+	if name == "" {
+		t.Skip("the hosts file has no name of one label for 127.0.0.1 but localhost")
+	}
+	receiver := rawServer(t, answer("HTTP/1.1 204 No Content\r\n\r\n"))
+	_, port, _ := net.SplitHostPort(receiver)
+	cfg := local()
+	cfg.Resolver = newNameServer(t, func(string, int) []string { return nil }).resolver()
+	e := mustNew(t, cfg)
+	if r := post(t, e, "http://"+name+":"+port+"/"); r.status != 204 {
+		t.Errorf("%s: status %d (%v)", name, r.status, r.err)
 	}
 }
 
