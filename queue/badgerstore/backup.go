@@ -208,6 +208,12 @@ func restoreInto(ctx context.Context, db *badger.DB, r io.Reader) error {
 	if got := in.take(len(want)); in.err != nil || !bytes.Equal(got, want) {
 		return fmt.Errorf("%w: its checksum is wrong", ErrBackup)
 	}
+	switch _, err := in.in.ReadByte(); {
+	case err == nil:
+		return fmt.Errorf("%w: something follows its end", ErrBackup)
+	case !errors.Is(err, io.EOF):
+		return err
+	}
 	return batch.Flush()
 }
 

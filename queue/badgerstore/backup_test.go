@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -75,6 +76,7 @@ func TestDamagedBackupIsNotRestored(t *testing.T) {
 		"cut":     whole.Bytes()[:whole.Len()-1],
 		"half":    whole.Bytes()[:whole.Len()/2],
 		"flipped": flipped,
+		"twice":   slices.Concat(whole.Bytes(), whole.Bytes()),
 	} {
 		dir := filepath.Join(t.TempDir(), "restored")
 		if err := badgerstore.Restore(background, dir, bytes.NewReader(content)); !errors.Is(err, badgerstore.ErrBackup) {
