@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime/debug"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -119,7 +118,7 @@ func (a *API) recover(w *answer, r *http.Request) {
 		panic(v)
 	}
 	a.options.Logger.Error("panic in the management API",
-		zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
+		zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Any("panic", v), zap.Stack("stack"))
 	if w.begun {
 		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
 	}

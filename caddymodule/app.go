@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,7 +102,7 @@ func (h stoppingHandler) Handle(context.Context, caddy.Event) error {
 func (a *App) drain(e *engine) {
 	defer func() {
 		if r := recover(); r != nil {
-			a.life.logger.Error("panic while stopping", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			a.life.logger.Error("panic while stopping", zap.Any("panic", r), zap.Stack("stack"))
 		}
 	}()
 	_ = e.close() // Cleanup waits for it and tells its error

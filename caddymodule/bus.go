@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"maps"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -112,7 +111,7 @@ func (b *bus) emit(a gateway.Announcement) {
 	defer func() {
 		if p := recover(); p != nil {
 			b.log.Error("panic in a handler of an event",
-				zap.String("event", a.Type), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+				zap.String("event", a.Type), zap.Any("panic", p), zap.Stack("stack"))
 		}
 	}()
 	if n := b.dropped.Swap(0); n > 0 {

@@ -122,7 +122,7 @@ func (w *Webhook) secrets(webhookName string, logger *zap.Logger) ([]webhook.Sec
 		if w.PreviousSecret != "" {
 			return nil, errors.New("previous_secret: it needs a secret that follows it")
 		}
-		logger.Warn("deliveries of a webhook without a secret are not signed", zap.String("webhook", webhookName))
+		logger.Warn("deliveries of a webhook without a secret are not signed", zap.String("webhook_id", "wh_"+webhookName))
 		return nil, nil
 	}
 	var secrets []webhook.Secret

@@ -103,9 +103,9 @@ func (b *breaker) probed(now time.Time) {
 func (d *Dispatcher) tripped(webhookID string, open bool) {
 	if open {
 		d.log.Warn("the receiver of a webhook seems to be dead; its deliveries wait, attempts go on now and then",
-			zap.String("webhook", webhookID))
+			zap.String("webhook_id", webhookID))
 	} else {
-		d.log.Info("the receiver of a webhook answers again", zap.String("webhook", webhookID))
+		d.log.Info("the receiver of a webhook answers again", zap.String("webhook_id", webhookID))
 	}
 	d.observer.Tripped(webhookID, open)
 }

@@ -201,8 +201,8 @@ func (d *Dispatcher) notMade(j *job, a *webhook.Attempt, cause error) {
 		return
 	}
 	d.log.Warn("the gateway could not make an attempt",
-		zap.String("webhook", j.lane.webhookID),
-		zap.String("delivery", j.claimed.Delivery.ID),
+		zap.String("webhook_id", j.lane.webhookID),
+		zap.String("delivery_id", j.claimed.Delivery.ID),
 		zap.String("outcome", string(a.Outcome)),
 		zap.Error(cause))
 	now := d.clock.now()
@@ -247,8 +247,8 @@ func (d *Dispatcher) release(j *job, due time.Time) {
 func (d *Dispatcher) unrecorded(doing string, j *job, err error) {
 	if errors.Is(err, queue.ErrClaimLost) {
 		d.log.Warn("claim was lost",
-			zap.String("webhook", j.lane.webhookID),
-			zap.String("delivery", j.claimed.Delivery.ID))
+			zap.String("webhook_id", j.lane.webhookID),
+			zap.String("delivery_id", j.claimed.Delivery.ID))
 		d.observer.ClaimLost(j.lane.webhookID)
 		return
 	}

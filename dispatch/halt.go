@@ -37,7 +37,7 @@ func (d *Dispatcher) halt(err error) bool {
 // storeFailed logs an error of the store. One that will not pass ends claiming.
 func (d *Dispatcher) storeFailed(doing, webhookID string, err error) {
 	if !errors.Is(err, queue.ErrClosed) && !errors.Is(err, queue.ErrUnavailable) {
-		d.log.Error("store failed", zap.String("doing", doing), zap.String("webhook", webhookID), zap.Error(err))
+		d.log.Error("store failed", zap.String("doing", doing), zap.String("webhook_id", webhookID), zap.Error(err))
 		return
 	}
 	if d.halt(fmt.Errorf("%s: %w", doing, err)) {
@@ -56,9 +56,9 @@ func (d *Dispatcher) guard(where string) {
 	}
 	d.halt(errPanicked)
 	d.log.Error("the dispatcher panicked, sending stops until a restart",
-		zap.String("where", where), zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
+		zap.String("where", where), zap.Any("panic", p), zap.Stack("stack"))
 }
 
 func (d *Dispatcher) logPanic(msg, webhookID string, p any) {
-	d.log.Error(msg, zap.String("webhook", webhookID), zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
+	d.log.Error(msg, zap.String("webhook_id", webhookID), zap.Any("panic", p), zap.Stack("stack"))
 }

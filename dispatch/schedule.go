@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -133,7 +132,7 @@ func (d *Dispatcher) keepTime() {
 func (d *Dispatcher) ripen() (wait time.Duration, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			d.log.Error("timekeeper panicked", zap.String("panic", fmt.Sprint(p)), zap.Stack("stack"))
+			d.log.Error("timekeeper panicked", zap.Any("panic", p), zap.Stack("stack"))
 			wait, ok = clockCheck, true
 		}
 	}()

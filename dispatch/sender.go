@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -77,9 +76,9 @@ func (s *Sender) Send(
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("sending panicked",
-				zap.String("webhook", d.WebhookID),
-				zap.String("delivery", d.ID),
-				zap.String("panic", fmt.Sprint(p)),
+				zap.String("webhook_id", d.WebhookID),
+				zap.String("delivery_id", d.ID),
+				zap.Any("panic", p),
 				zap.Stack("stack"))
 			a.Duration = time.Since(began)
 			a.Outcome, a.Error = webhook.Panicked, "the gateway failed while sending"

@@ -163,7 +163,7 @@ func (d *Dispatcher) resolve(webhookID string) (r *Receiver, state State) {
 	}()
 	r, state = d.receivers.Receiver(webhookID)
 	if r == nil && state == Active {
-		d.log.Error("active webhook has no receiver", zap.String("webhook", webhookID))
+		d.log.Error("active webhook has no receiver", zap.String("webhook_id", webhookID))
 		state = Held
 	}
 	return r, state

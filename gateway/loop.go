@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"math"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -36,7 +35,7 @@ func (l *loop) start(log *zap.Logger, doing string, pause time.Duration, round f
 	guarded := func() (pause time.Duration) {
 		defer func() {
 			if p := recover(); p != nil {
-				log.Error("panic while "+doing, zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+				log.Error("panic while "+doing, zap.Any("panic", p), zap.Stack("stack"))
 				pause = panicPause
 			}
 		}()

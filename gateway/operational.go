@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -256,7 +255,7 @@ func (o *operations) handle(e operationalEvent) {
 	defer func() {
 		if p := recover(); p != nil {
 			o.g.log.Error("panic while publishing an operational event",
-				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+				zap.Any("panic", p), zap.Stack("stack"))
 		}
 	}()
 	data, err := json.Marshal(e.data)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -239,7 +238,7 @@ func (g *Gateway) runReplay(ctx context.Context, run *replayRun) (moved bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			// It is taken up again at the next start.
-			g.log.Error("panic in a replay", zap.String("replay_id", run.ID), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			g.log.Error("panic in a replay", zap.String("replay_id", run.ID), zap.Any("panic", p), zap.Stack("stack"))
 			g.replays.drop(run)
 		}
 	}()
@@ -362,7 +361,7 @@ func (g *Gateway) replayAll(ctx context.Context, run *replayRun, ids []string) (
 func (g *Gateway) replayEach(ctx context.Context, run *replayRun, ids []string) (done int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			g.log.Error("panic in a replay", zap.String("replay_id", run.ID), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			g.log.Error("panic in a replay", zap.String("replay_id", run.ID), zap.Any("panic", p), zap.Stack("stack"))
 			err = errors.New("panic")
 		}
 	}()

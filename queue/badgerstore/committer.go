@@ -3,11 +3,8 @@ package badgerstore
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/tengineai/webhook-gateway/queue"
 )
@@ -71,8 +68,7 @@ func (s *Store) commitLoop(stop <-chan struct{}) {
 	p.store = s
 	defer func() {
 		if r := recover(); r != nil {
-			s.fail(fmt.Errorf("committer panicked: %v", r))
-			s.log.Error("committer panicked", zap.Any("panic", r), zap.ByteString("stack", debug.Stack()))
+			s.panicked("committer", r)
 		}
 		s.abandon(p, &todo)
 	}()

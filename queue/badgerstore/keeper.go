@@ -1,7 +1,6 @@
 package badgerstore
 
 import (
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -51,8 +50,8 @@ const (
 func (s *Store) keep() {
 	defer s.running.Done()
 	defer func() {
-		if r := recover(); r != nil {
-			s.fail(fmt.Errorf("keeper panicked: %v", r))
+		if p := recover(); p != nil {
+			s.panicked("keeper", p)
 		}
 	}()
 	tick := time.NewTicker(keeperRound)
@@ -118,8 +117,8 @@ func (s *Store) flatten() {
 	go func() {
 		defer close(k.tidying)
 		defer func() {
-			if r := recover(); r != nil {
-				s.fail(fmt.Errorf("database panicked while tidying up: %v", r))
+			if p := recover(); p != nil {
+				s.panicked("tidying up", p)
 			}
 		}()
 		s.merge()

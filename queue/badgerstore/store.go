@@ -97,6 +97,12 @@ func (s *Store) fail(cause error) {
 	}
 }
 
+// panicked is fail after a panic.
+func (s *Store) panicked(who string, p any) {
+	s.fail(fmt.Errorf("%s panicked: %v", who, p))
+	s.log.Error(who+" panicked", zap.Any("panic", p), zap.Stack("stack"))
+}
+
 // failure returns why the store is unavailable, or nil.
 func (s *Store) failure() error {
 	if p := s.broken.Load(); p != nil {
