@@ -37,7 +37,8 @@ type Options struct {
 	Workers int
 
 	// MaxAge is how old an event can get before its pending deliveries end as
-	// Failed, by an AgeClock. A replayed delivery's age counts from the replay. Defaults to 30 days (contract section 3, Backlog).
+	// Failed, by an AgeClock. A replayed delivery's age counts from the replay.
+	// Defaults to 30 days (contract section 3, Backlog).
 	MaxAge time.Duration
 
 	// Logger and Observer default to none.
@@ -85,14 +86,14 @@ type Dispatcher struct {
 	mu       sync.Mutex
 	lanes    map[string]*lane // by webhook id
 	projects map[string]*project
-	leashes  leashes
+	spare    attemptContexts
 	ring     ring
 	alarm    alarm
 	ringsAt  time.Time // when the timekeeper wakes; zero: not by itself
 	workers  int       // limit of busy
 	busy     int       // worker tokens that are taken
 	byHand   byHand
-	seeking  int      // workers that were employed and have not yet looked for a turn
+	seeking  int      // workers that were started and have not yet looked for a turn
 	resting  []worker // without a token
 	halted   bool     // not started, stopped, or something failed for good: nothing is claimed
 	err      error    // why it was halted, if nobody stopped it

@@ -20,43 +20,43 @@ const forgetGrace = time.Second
 // pending ends as Cancelled afterwards.
 func (d *Dispatcher) Forget(ctx context.Context, webhookID string) {
 	d.Refresh(webhookID)
-	l, quiet := d.hush(webhookID)
+	l, drained := d.drain(webhookID)
 	if l == nil {
 		return
 	}
 	grace := time.NewTimer(forgetGrace)
 	defer grace.Stop()
 	select {
-	case <-quiet:
+	case <-drained:
 		return
 	case <-grace.C:
 	case <-ctx.Done():
 	}
 	d.cut(l)
-	<-quiet
+	<-drained
 }
 
-// hush returns the lane of a webhook, if it has attempts that have begun, and
-// what is closed when they have ended.
+// drain returns the lane of a webhook, if there is one, and what is closed when
+// its attempts that have begun have ended.
 //
 // An attempt counts itself in lane.sending before it asks for its receiver. So
 // either it is counted here, or it finds that the webhook is gone.
-func (d *Dispatcher) hush(webhookID string) (*lane, <-chan struct{}) {
+func (d *Dispatcher) drain(webhookID string) (*lane, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.lanes[webhookID]
 	if l == nil {
 		return nil, nil
 	}
-	if l.quiet == nil {
-		l.quiet = make(chan struct{})
+	if l.drained == nil {
+		l.drained = make(chan struct{})
 		l.forgetting.Store(true)
 	}
-	quiet := l.quiet
+	drained := l.drained
 	if l.sending.Load() == 0 {
-		l.hushed()
+		l.tellDrained()
 	}
-	return l, quiet
+	return l, drained
 }
 
 // cut ends the attempts in flight. Those that come later are not affected: the
@@ -64,11 +64,11 @@ func (d *Dispatcher) hush(webhookID string) (*lane, <-chan struct{}) {
 func (d *Dispatcher) cut(l *lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l.quiet == nil {
-		return // they have ended, and the leash may be another lane's by now
+	if l.drained == nil {
+		return // they have ended, and the context may be another lane's by now
 	}
-	l.leash.cut(errForgotten)
-	l.leash = d.leash()
+	l.attempts.cancel(errForgotten)
+	l.attempts = d.attemptContext()
 }
 
 // begin counts an attempt that begins.
@@ -90,45 +90,45 @@ func (d *Dispatcher) end(j *job) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l.quiet != nil && l.sending.Load() == 0 {
-		l.hushed()
+	if l.drained != nil && l.sending.Load() == 0 {
+		l.tellDrained()
 	}
 }
 
-// hushed tells those who wait in Forget.
-func (l *lane) hushed() {
-	close(l.quiet)
-	l.quiet = nil
+// tellDrained tells those who wait in Forget.
+func (l *lane) tellDrained() {
+	close(l.drained)
+	l.drained = nil
 	l.forgetting.Store(false)
 }
 
-// leash holds the attempts of a lane: their contexts end when it is cut.
-type leash struct {
-	ctx context.Context
-	cut context.CancelCauseFunc
+// attemptContext is the context of a lane's attempts, with what cuts them short.
+type attemptContext struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
-// leashes keeps some that were not cut, for lanes to come: a webhook with little
-// to do has a lane for each event.
-type leashes []leash
+// attemptContexts keeps some that were not cancelled, for lanes to come: a
+// webhook with little to do has a lane for each event.
+type attemptContexts []attemptContext
 
-const maxLeashes = 64
+const maxSpareContexts = 64
 
-func (ls *leashes) put(l leash) {
-	if len(*ls) < maxLeashes {
-		*ls = append(*ls, l)
+func (cs *attemptContexts) put(c attemptContext) {
+	if len(*cs) < maxSpareContexts {
+		*cs = append(*cs, c)
 		return
 	}
-	l.cut(nil) // nobody listens any more
+	c.cancel(nil) // nobody listens any more
 }
 
-// leash returns one for a lane. Call it with d.mu held.
-func (d *Dispatcher) leash() (l leash) {
-	if last := len(d.leashes) - 1; last >= 0 {
-		l = d.leashes[last]
-		d.leashes = d.leashes[:last]
-		return l
+// attemptContext returns one for a lane. Call it with d.mu held.
+func (d *Dispatcher) attemptContext() (c attemptContext) {
+	if last := len(d.spare) - 1; last >= 0 {
+		c = d.spare[last]
+		d.spare = d.spare[:last]
+		return c
 	}
-	l.ctx, l.cut = context.WithCancelCause(d.ctx)
-	return l
+	c.ctx, c.cancel = context.WithCancelCause(d.ctx)
+	return c
 }

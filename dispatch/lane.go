@@ -17,7 +17,7 @@ type lane struct {
 	webhookID string
 	project   *project // nil until the first turn
 
-	leash leash // of the attempts in flight
+	attempts attemptContext // those in flight
 
 	place  place
 	since  uint64    // when it began to wait for its turn, in ticks of the ring
@@ -51,10 +51,10 @@ type lane struct {
 	rate    webhook.Rate  // what limiter is set to
 
 	// sending counts attempts that have begun, from before they asked for the
-	// present receiver. Forget waits for it to be 0 and is told by quiet.
+	// present receiver. Forget waits for it to be 0 and is told by drained.
 	sending    atomic.Int32
 	forgetting atomic.Bool
-	quiet      chan struct{} // nil unless forgetting
+	drained    chan struct{} // nil unless forgetting
 
 	breaker breaker
 

@@ -103,7 +103,7 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger, ended func(r
 	if l.limiter != nil {
 		l.limiter.ReserveN(now, 1)
 	}
-	j.lane, j.ctx = l, l.leash.ctx
+	j.lane, j.ctx = l, l.attempts.ctx
 	d.running.Add(1)
 	go d.workOnce(&j, ended)
 	d.arrange(l, now)

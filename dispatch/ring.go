@@ -5,10 +5,10 @@ package dispatch
 // webhooks holds up the others. Lanes whose project is not known yet come
 // first: their turn shows where they belong.
 type ring struct {
-	strangers fifo[*lane]
-	projects  fifo[*project] // those with waiting lanes, by since
-	waiting   int            // lanes, of all kinds
-	ticks     uint64         // counts pushes and pops, to tell what came first
+	unassigned fifo[*lane]    // those whose project is not known yet
+	projects   fifo[*project] // those with waiting lanes, by since
+	waiting    int            // lanes, of all kinds
+	ticks      uint64         // counts pushes and pops, to tell what came first
 }
 
 // project is the lanes of one project.
@@ -26,7 +26,7 @@ func (r *ring) push(l *lane) {
 	l.since = r.ticks
 	p := l.project
 	if p == nil {
-		r.strangers.push(l)
+		r.unassigned.push(l)
 		return
 	}
 	if p.waiting.len() == 0 {
@@ -56,8 +56,8 @@ func (r *ring) pop() *lane {
 	}
 	r.waiting--
 	r.ticks++
-	if r.strangers.len() > 0 {
-		return r.strangers.pop()
+	if r.unassigned.len() > 0 {
+		return r.unassigned.pop()
 	}
 	p := r.projects.pop()
 	l := p.waiting.pop()

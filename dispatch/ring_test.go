@@ -11,8 +11,8 @@ import (
 )
 
 // TestRingGivesEveryWaitingLaneItsTurn compares the ring with what it promises:
-// strangers first, else a project that waited longest, and in it the lane that
-// waited longest, whether or not it waited as a stranger.
+// lanes without a project first, else a project that waited longest, and in it
+// the lane that waited longest, whether or not it had its project all the time.
 func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		projects := make([]*project, 4)
@@ -20,7 +20,7 @@ func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 			projects[i] = &project{id: fmt.Sprint(i)}
 		}
 		var r ring
-		var strangers, known, found []*lane // found: strangers whose turn is under way
+		var unassigned, known, found []*lane // found: unassigned whose turn is under way
 		now := 0
 		since := map[*lane]int{}     // when it was pushed
 		turned := map[*project]int{} // when it last had a turn, or began to wait for one
@@ -31,9 +31,9 @@ func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 			var want *lane
 			now++
 			switch {
-			case len(strangers) > 0:
-				want = strangers[0]
-				strangers, found = strangers[1:], append(found, want)
+			case len(unassigned) > 0:
+				want = unassigned[0]
+				unassigned, found = unassigned[1:], append(found, want)
 			case len(known) > 0:
 				want = slices.MinFunc(known, func(a, b *lane) int {
 					return cmp.Or(turned[a.project]-turned[b.project], since[a]-since[b])
@@ -57,7 +57,7 @@ func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 					}
 					known = append(known, l)
 				} else {
-					strangers = append(strangers, l)
+					unassigned = append(unassigned, l)
 				}
 				r.push(l)
 			},
@@ -77,7 +77,7 @@ func TestRingGivesEveryWaitingLaneItsTurn(t *testing.T) {
 				r.settle(l)
 			},
 			"": func(t *rapid.T) {
-				if n := len(strangers) + len(known); r.waiting != n {
+				if n := len(unassigned) + len(known); r.waiting != n {
 					t.Fatalf("%d lanes wait, want %d", r.waiting, n)
 				}
 			},

@@ -30,7 +30,7 @@ func (d *Dispatcher) lane(webhookID string) *lane {
 	l := d.lanes[webhookID]
 	if l == nil {
 		l = &lane{webhookID: webhookID, look: true}
-		l.leash = d.leash()
+		l.attempts = d.attemptContext()
 		d.lanes[webhookID] = l
 	}
 	return l
@@ -96,7 +96,7 @@ func (d *Dispatcher) forget(l *lane) {
 		d.alarm.remove(l)
 	}
 	d.quit(l)
-	d.leashes.put(l.leash)
+	d.spare.put(l.attempts)
 	delete(d.lanes, l.webhookID)
 }
 

@@ -43,22 +43,22 @@ type turn struct {
 // rests has grown its stack already; that is a third of what a delivery costs.
 const maxResting = 64
 
-// worker is what a worker that rests is woken with, once; closed, it goes home.
+// worker is what a worker that rests is woken with, once; closed, it ends.
 type worker chan job
 
-// staff employs workers while lanes wait for one. Call it with d.mu held after
+// staff starts workers while lanes wait for one. Call it with d.mu held after
 // lanes were arranged.
 func (d *Dispatcher) staff() {
 	for d.seeking < d.ring.waiting && d.busy < d.workers && !d.halted {
 		d.seeking++
 		d.busy++
-		d.employ(job{})
+		d.assign(job{})
 	}
 }
 
-// employ gives j, and a worker token that the caller has taken, to a worker
+// assign gives j, and a worker token that the caller has taken, to a worker
 // that rests, or to a new one. Call it with d.mu held.
-func (d *Dispatcher) employ(j job) {
+func (d *Dispatcher) assign(j job) {
 	if last := len(d.resting) - 1; last >= 0 {
 		d.resting[last] <- j
 		d.resting = d.resting[:last]
@@ -85,13 +85,13 @@ func (d *Dispatcher) work(w worker, j job) {
 // seek takes turns until one yields a delivery. It returns false, without the
 // worker token, when no lane waits. last is what the worker has just done.
 func (d *Dispatcher) seek(w worker, last job) (job, bool) {
-	employed := last.lane == nil
+	started := last.lane == nil
 	for {
-		l := d.pick(w, last, employed)
+		l := d.pick(w, last, started)
 		if l == nil {
 			return job{}, false
 		}
-		last, employed = job{}, false
+		last, started = job{}, false
 
 		receiver, state := d.resolve(l.webhookID)
 		t, ok := d.open(job{lane: l, receiver: receiver, state: state})
@@ -109,12 +109,12 @@ func (d *Dispatcher) seek(w worker, last job) (job, bool) {
 
 // pick leaves the lane of the last job, if any, and returns the lane whose turn
 // it is. When there is none, or there are too many workers, it returns nil: the
-// worker token is given back and w rests or goes home.
-func (d *Dispatcher) pick(w worker, last job, employed bool) *lane {
+// worker token is given back and w rests or ends.
+func (d *Dispatcher) pick(w worker, last job, started bool) *lane {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if employed {
+	if started {
 		d.seeking--
 	}
 	if last.lane != nil {
@@ -144,7 +144,7 @@ func (d *Dispatcher) leave(j *job, now time.Time) {
 	d.arrange(l, now)
 }
 
-// rest keeps w for later, or sends it home.
+// rest keeps w for later, or lets it end.
 func (d *Dispatcher) rest(w worker) {
 	if d.halted || len(d.resting) == maxResting {
 		close(w)
@@ -207,7 +207,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	l.claimedAt = at
 	l.inflight += n
 	d.busy += n - 1
-	t.ctx = l.leash.ctx
+	t.ctx = l.attempts.ctx
 	return t, true
 }
 
@@ -240,7 +240,7 @@ func (d *Dispatcher) claim(t turn) (claimed []queue.Claimed, next time.Time, err
 	return d.store.Claim(context.Background(), t.request)
 }
 
-// conclude ends a turn: it employs workers for all deliveries but the first,
+// conclude ends a turn: it assigns workers to all deliveries but the first,
 // gives back the slots and tokens that were not needed, and keeps one token for
 // the worker itself.
 func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, err error) {
@@ -255,7 +255,7 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	d.busy -= t.request.Max - max(n, 1)
 	for i := 1; i < n; i++ {
 		t.claimed = &claimed[i]
-		d.employ(t.job)
+		d.assign(t.job)
 	}
 	if l.limiter != nil && t.state == Active {
 		l.limiter.ReserveN(now, n)

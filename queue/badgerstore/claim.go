@@ -34,11 +34,11 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 		if err := s.failure(); err != nil {
 			return nil, time.Time{}, err
 		}
-		grips, next, waiting, err := s.takeDue(l, r)
+		grants, next, waiting, err := s.takeDue(l, r)
 		if err != nil {
 			return nil, time.Time{}, fmt.Errorf("claim for webhook %s: %w", r.WebhookID, err)
 		}
-		out, err := s.load(ctx, l, grips)
+		out, err := s.load(ctx, l, grants)
 		switch {
 		case err != nil:
 			return nil, time.Time{}, fmt.Errorf("claim for webhook %s: %w", r.WebhookID, err)
@@ -46,7 +46,7 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 			return out, r.Now, nil // ask again for those about to be recorded
 		case len(out) > 0:
 			return out, next, nil
-		case len(grips) > 0:
+		case len(grants) > 0:
 			continue // all were leftovers or damaged
 		case !waiting:
 			return nil, next, nil
@@ -59,9 +59,9 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 	}
 }
 
-// A grip is a claim that was just taken: later ones of the same hold have
+// A grant is a claim that was just given: later ones of the same hold have
 // other tokens.
-type grip struct {
+type grant struct {
 	*hold
 	token uint64
 }
@@ -69,20 +69,20 @@ type grip struct {
 // takeDue claims up to r.Max deliveries of a lane without reading them.
 // waiting says that some are about to be recorded and cannot be claimed until
 // then.
-func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grips []grip, next time.Time, waiting bool, err error) {
+func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grants []grant, next time.Time, waiting bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(r.Now)
 	for {
 		for c := range l.windows {
 			if err := l.fill(s.db, class(c)); err != nil {
-				for _, g := range grips {
+				for _, g := range grants {
 					l.giveBack(g.hold, r.Now)
 				}
 				return nil, time.Time{}, false, err
 			}
 		}
-		if len(grips) >= max(r.Max, 1) {
+		if len(grants) >= max(r.Max, 1) {
 			break
 		}
 		h := l.take(r.Now)
@@ -94,19 +94,19 @@ func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grips []grip, next time.
 			h.event, h.loaded = e.event, true
 		}
 		l.claim(h, r.Owner, r.Now, r.Until, s.tokens.Add(1))
-		grips = append(grips, grip{h, h.token})
+		grants = append(grants, grant{h, h.token})
 	}
-	return grips, l.next(r.Now), l.waiting > 0, nil
+	return grants, l.next(r.Now), l.waiting > 0, nil
 }
 
 // load reads what was claimed. Leftovers of the due index are dropped, damaged
 // deliveries end as Corrupt.
-func (s *Store) load(ctx context.Context, l *lane, grips []grip) ([]queue.Claimed, error) {
-	good := grips[:0]
-	for i, g := range grips {
+func (s *Store) load(ctx context.Context, l *lane, grants []grant) ([]queue.Claimed, error) {
+	good := grants[:0]
+	for i, g := range grants {
 		ok, err := s.loadOne(ctx, l, g.hold)
 		if err != nil {
-			s.release(l, append(good, grips[i:]...))
+			s.release(l, append(good, grants[i:]...))
 			return nil, err
 		}
 		if ok {
@@ -194,10 +194,10 @@ func (h *hold) claimed(l *lane) queue.Claimed {
 }
 
 // release gives claims back that nobody was told of.
-func (s *Store) release(l *lane, grips []grip) {
+func (s *Store) release(l *lane, grants []grant) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, g := range grips {
+	for _, g := range grants {
 		if l.held[g.key] == g.hold && g.state == claimed && g.hold.token == g.token {
 			l.giveBack(g.hold, g.since)
 		}
@@ -327,7 +327,7 @@ func (s *Store) takeOne(f *found, owner string, now, until time.Time) (c queue.C
 		if h.state != returned {
 			return c, false, queue.ErrClaimed
 		}
-		l.unreturn(h)
+		l.takeReturned(h)
 	} else {
 		live, queued := l.forget(f.key)
 		switch {
@@ -365,9 +365,9 @@ func (s *Store) moved(f *found, queued bool) bool {
 	return moved
 }
 
-// unreturn takes a hold out of the list of those given back. The caller holds
+// takeReturned takes a hold out of the list of those given back. The caller holds
 // mu.
-func (l *lane) unreturn(h *hold) {
+func (l *lane) takeReturned(h *hold) {
 	list := l.returned[h.class]
 	for i, other := range list {
 		if other == h {
