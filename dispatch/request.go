@@ -12,19 +12,25 @@ import (
 
 // The headers of a request, in the form they are sent in (contract section 1).
 var (
-	headerContentType     = http.CanonicalHeaderKey("content-type")
-	headerUserAgent       = http.CanonicalHeaderKey("user-agent")
-	headerEvent           = http.CanonicalHeaderKey("x-tengine-event")
-	headerDelivery        = http.CanonicalHeaderKey("x-tengine-delivery")
-	headerAttempt         = http.CanonicalHeaderKey("x-tengine-attempt")
-	headerTest            = http.CanonicalHeaderKey("x-tengine-test")
-	headerTengine         = http.CanonicalHeaderKey(signer.HeaderTengine)
-	headerTenginePrevious = http.CanonicalHeaderKey(signer.HeaderTenginePrevious)
-	headerTengineNext     = http.CanonicalHeaderKey(signer.HeaderTengineNext)
-	headerID              = http.CanonicalHeaderKey(signer.HeaderID)
-	headerTimestamp       = http.CanonicalHeaderKey(signer.HeaderTimestamp)
-	headerStandard        = http.CanonicalHeaderKey(signer.HeaderStandard)
+	headerContentType = http.CanonicalHeaderKey("content-type")
+	headerUserAgent   = http.CanonicalHeaderKey("user-agent")
+	headerEvent       = http.CanonicalHeaderKey("x-tengine-event")
+	headerDelivery    = http.CanonicalHeaderKey("x-tengine-delivery")
+	headerAttempt     = http.CanonicalHeaderKey("x-tengine-attempt")
+	headerTest        = http.CanonicalHeaderKey("x-tengine-test")
+	signatureHeaders  = canonicalNames(
+		signer.HeaderTengine, signer.HeaderTenginePrevious, signer.HeaderTengineNext,
+		signer.HeaderID, signer.HeaderTimestamp, signer.HeaderStandard)
 )
+
+// canonicalNames returns the form that names are sent in, by name.
+func canonicalNames(names ...string) map[string]string {
+	m := make(map[string]string, len(names))
+	for _, name := range names {
+		m[name] = http.CanonicalHeaderKey(name)
+	}
+	return m
+}
 
 // systemHeaders is how many headers an attempt adds to those of its receiver.
 const systemHeaders = 10
@@ -70,12 +76,8 @@ func newHeader(
 	if d.Test || trigger == webhook.ByTest {
 		set(headerTest, "true")
 	}
-	sig := r.Signer.Sign(now, ev.ID, ev.Body)
-	set(headerTengine, sig.Tengine)
-	set(headerTenginePrevious, sig.TenginePrevious)
-	set(headerTengineNext, sig.TengineNext)
-	set(headerID, sig.ID)
-	set(headerTimestamp, sig.Timestamp)
-	set(headerStandard, sig.Standard)
+	for name, value := range r.Signer.Sign(now, ev.ID, ev.Body).Headers() {
+		set(signatureHeaders[name], value)
+	}
 	return h
 }

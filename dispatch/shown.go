@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tengineai/webhook-gateway/signer"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -25,7 +26,7 @@ func (r *Receiver) ShownHeaders(
 	sent := newHeader(r, ev, d, number, trigger, at)
 	shown := make([]webhook.Header, 0, len(sent))
 	for _, h := range sent {
-		if h.Name == headerTimestamp && at.IsZero() {
+		if h.Name == signatureHeaders[signer.HeaderTimestamp] && at.IsZero() {
 			continue
 		}
 		h.Name = cmp.Or(custom[h.Name], strings.ToLower(h.Name))
