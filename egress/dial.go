@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 const (
@@ -229,9 +231,9 @@ func (d dialed) orMoreTelling(other dialed) dialed {
 // the receiver did counts more than what was never tried.
 func (e *Error) weight() int {
 	switch {
-	case e.Outcome == outcomeBlocked:
+	case e.Outcome == webhook.BlockedAddress:
 		return 1
-	case e.Outcome == outcomeNoFamily:
+	case e.Outcome == webhook.NoAddressFamily:
 		return 2
 	case e.GatewayFault:
 		return 3
@@ -256,7 +258,7 @@ func (t *Transport) handshake(a *attempt, c *conn, name string) (*conn, error) {
 
 func panicError(p any) *Error {
 	return &Error{
-		Outcome: outcomePanicked,
+		Outcome: webhook.Panicked,
 		Text:    "the gateway failed while sending",
 		cause:   fmt.Errorf("panic: %v", p),
 	}

@@ -16,10 +16,10 @@
 //
 // config.go says what can be set, egress.go what comes of it, transport.go sends:
 // request.go writes, exchange.go reads, pool.go keeps connections (conn.go). One is
-// made in dial.go, after resolve.go has looked the name up, or by proxy.go. guard.go decides about its address, with machine.go and ports.go for
-// what is this machine's own; host.go reads the host of a URL. outcome.go puts a
-// name on what went wrong. url.go and headers.go judge what is saved with a
-// webhook.
+// made in dial.go, after resolve.go has looked the name up, or by proxy.go.
+// guard.go decides about its address, with machine.go and ports.go for what is
+// this machine's own; host.go reads the host of a URL. outcome.go puts a name on
+// what went wrong. url.go and headers.go judge what is saved with a webhook.
 //
 // What belongs elsewhere: what the request says (dispatch), when it is sent
 // (dispatch), and which webhooks exist (gateway).

@@ -17,9 +17,9 @@ const (
 )
 
 // reservedNames and reservedPrefixes are what custom headers may not be called
-// (contract section 6, Reserved header names): they frame the message, describe its body, speak for a
-// proxy, or are the gateway's own. The idempotency keys are here because what is
-// on the way may repeat a POST that carries one.
+// (contract section 6, Reserved header names): they frame the message, describe
+// its body, speak for a proxy, or are the gateway's own. The idempotency keys are
+// here because what is on the way may repeat a POST that carries one.
 var (
 	reservedNames = []string{
 		"accept-encoding", "connection", "date", "expect", "forwarded", "host", "http2-settings",

@@ -13,13 +13,6 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
-// Shorter names for the outcomes that this package decides by.
-const (
-	outcomeBlocked  = webhook.BlockedAddress
-	outcomeNoFamily = webhook.NoAddressFamily
-	outcomePanicked = webhook.Panicked
-)
-
 // Phase is a stage of an attempt, in the order they are passed through.
 type Phase int32
 
@@ -79,7 +72,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, which may be nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Classify returns what an error of RoundTrip, or of reading a response, means:
+// Classify returns what an error of Send, or of reading a response, means:
 // the outcome, a text for the receiver's owner, and whether it is a fault of
 // the gateway, which uses up no attempt. A nil error is a success.
 func Classify(err error) (outcome webhook.Outcome, text string, gatewayFault bool) {
@@ -122,7 +115,7 @@ func (a *attempt) failure(err error, names *resolver) *Error {
 	e := &Error{Phase: a.current(), cause: err}
 	switch {
 	case errors.Is(err, errUnsendable):
-		e.Outcome, e.Text = outcomePanicked, "the request could not be built"
+		e.Outcome, e.Text = webhook.Panicked, "the request could not be built"
 	case errors.Is(err, errHeadersTooLarge):
 		e.Outcome, e.Text = webhook.HeadersTooLarge, "the response headers are over 64 KiB"
 	case isTLS(err):
@@ -178,12 +171,12 @@ func (a *attempt) isInternal() bool {
 }
 
 func (a *attempt) blocked(cause error) *Error {
-	return &Error{Outcome: outcomeBlocked, Text: textBlocked, Phase: PhaseConnect, cause: cause}
+	return &Error{Outcome: webhook.BlockedAddress, Text: textBlocked, Phase: PhaseConnect, cause: cause}
 }
 
 func (a *attempt) noFamily() *Error {
 	return &Error{
-		Outcome: outcomeNoFamily,
+		Outcome: webhook.NoAddressFamily,
 		Text:    "the receiver has no address of an IP family that deliveries leave from",
 		Phase:   PhaseConnect,
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // maxSessions bounds the TLS sessions that are kept for resumption.
@@ -110,7 +112,7 @@ func (t *Transport) send(a *attempt, r *Request) (*http.Response, error) {
 // checkRequest holds what was saved under other settings to those of today.
 func (e *Egress) checkRequest(r *Request) error {
 	if r.URL == nil || e.checkScheme(r.URL.Scheme) != "" || r.URL.User != nil {
-		return &Error{Phase: PhaseStart, cause: blockedf("URL"), Outcome: outcomeBlocked, Text: "the webhook's URL is not allowed"}
+		return &Error{Phase: PhaseStart, cause: blockedf("URL"), Outcome: webhook.BlockedAddress, Text: "the webhook's URL is not allowed"}
 	}
 	return nil
 }
