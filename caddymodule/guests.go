@@ -30,7 +30,7 @@ type StoreOpener interface {
 	StoreKey() string
 
 	// OpenStore opens the store, which must keep the contract of queue.Store.
-	// If it is a gateway.Backuper too, "caddy webhook backup" works with it.
+	// If it is a queue.Backuper too, "caddy webhook backup" works with it.
 	// The context bounds the opening only.
 	OpenStore(ctx context.Context, o StoreOptions) (queue.Store, error)
 }

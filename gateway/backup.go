@@ -10,22 +10,11 @@ import (
 	"github.com/tengineai/webhook-gateway/queue"
 )
 
-// Backuper is implemented by stores that can be backed up while they work. The
-// contract of queue.Store does not ask for it.
-type Backuper interface {
-	// Backup writes all that is stored to w, as it is at one moment, in a
-	// format of the store's own. The backup is whole if the error is nil. The
-	// secrets in it are as the store got them: sealed. It goes on while events
-	// are published and delivered, and ends with queue.ErrClosed when the
-	// store is closed.
-	Backup(ctx context.Context, w io.Writer) error
-}
-
 // Backup writes a backup of the store to w. It is whole if the error is nil, and
 // does not hold the key that the secrets in it are sealed with. There is one at
 // a time: it holds on to what is deleted meanwhile.
 func (g *Gateway) Backup(ctx context.Context, w io.Writer) error {
-	store, ok := g.store.(Backuper)
+	store, ok := g.store.(queue.Backuper)
 	if !ok {
 		return problem.New(problem.Conflict, "The store of this gateway cannot be backed up by the gateway. Use what the store brings for it.")
 	}

@@ -33,10 +33,8 @@ const backupChunk = 256 << 10
 // ErrBackup says that what is read is not a whole and undamaged backup.
 var ErrBackup = errors.New("not a whole backup")
 
-// Backup writes all that is stored to w, as it is at one moment, while the store
-// goes on working. What is written holds what the store holds: bodies and
-// contexts of events as they are, secrets as the gateway has sealed them. A
-// backup is whole if Backup returns nil.
+// Backup implements queue.Backuper. Bodies and contexts of events are written as
+// they are.
 func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	if err := s.enter(); err != nil {
 		return err

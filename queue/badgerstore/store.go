@@ -70,7 +70,10 @@ type Store struct {
 	news []news
 }
 
-var _ queue.Store = (*Store)(nil)
+var (
+	_ queue.Store    = (*Store)(nil)
+	_ queue.Backuper = (*Store)(nil)
+)
 
 // enter begins a call. Unless it fails, s.life.RUnlock ends the call.
 func (s *Store) enter() error {
