@@ -177,54 +177,24 @@ func (c *canonicalizer) value(level int) error {
 	for {
 		kind := c.dec.PeekKind()
 		switch kind {
-		case '"':
+		case '"', '0', 't', 'f', 'n':
 			raw, err := c.dec.ReadValue()
 			if err != nil {
 				return c.syntax(err)
 			}
 			if top := c.top(); top != nil && top.object && !top.named {
-				if c.beginMember(top, raw); c.crowded(top) {
-					if done, err := c.drain(outer); done || err != nil {
-						return err
-					}
+				if done, err := c.name(top, raw, outer); done || err != nil {
+					return err
 				}
 				continue
 			}
-			c.before(kind)
-			c.noteID(raw)
-			c.appendString(raw)
-		case '0':
-			raw, err := c.dec.ReadValue()
-			if err != nil {
-				return c.syntax(err)
-			}
-			c.before(kind)
-			c.appendNumber(raw)
-		case 't', 'f', 'n':
-			raw, err := c.dec.ReadValue()
-			if err != nil {
-				return c.syntax(err)
-			}
-			c.before(kind)
-			c.out = append(c.out, raw...)
+			c.scalar(kind, raw)
 		case '{', '[':
-			deep := c.tooDeep(len(c.stack))
-			if deep || c.drained && !c.nameDue() {
-				c.before(kind)
-				if deep {
-					c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
-				}
-				if err := c.skip(); err != nil {
-					return err
-				}
-				break
+			if opened, err := c.enter(kind); err != nil {
+				return err
+			} else if opened {
+				continue
 			}
-			if _, err := c.dec.ReadToken(); err != nil {
-				return c.syntax(err)
-			}
-			c.before(kind)
-			c.open(kind)
-			continue
 		case '}', ']':
 			if _, err := c.dec.ReadToken(); err != nil {
 				return c.syntax(err)
@@ -238,6 +208,49 @@ func (c *canonicalizer) value(level int) error {
 			return nil
 		}
 	}
+}
+
+// name takes the name of a member that begins. done says that the value was
+// read to its end, because it has too many.
+func (c *canonicalizer) name(top *container, raw []byte, outer int) (done bool, err error) {
+	c.beginMember(top, raw)
+	if !c.crowded(top) {
+		return false, nil
+	}
+	return c.drain(outer)
+}
+
+// scalar appends a value that is neither object nor array.
+func (c *canonicalizer) scalar(kind jsontext.Kind, raw []byte) {
+	c.before(kind)
+	switch kind {
+	case '"':
+		c.noteID(raw)
+		c.appendString(raw)
+	case '0':
+		c.appendNumber(raw)
+	default:
+		c.out = append(c.out, raw...)
+	}
+}
+
+// enter opens an object or array, or skips one that nests too deep or belongs to
+// a value that was given up on.
+func (c *canonicalizer) enter(kind jsontext.Kind) (opened bool, err error) {
+	deep := c.tooDeep(len(c.stack))
+	if deep || c.drained && !c.nameDue() {
+		c.before(kind)
+		if deep {
+			c.refuse(problem.TooDeep, "The event nests deeper than 64 levels.")
+		}
+		return false, c.skip()
+	}
+	if _, err := c.dec.ReadToken(); err != nil {
+		return false, c.syntax(err)
+	}
+	c.before(kind)
+	c.open(kind)
+	return true, nil
 }
 
 // top returns the innermost open container, or nil.
