@@ -57,7 +57,11 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	exit(run(ctx, p))
+	r, err := measure(ctx, p)
+	if err == nil {
+		r.print()
+	}
+	exit(err)
 }
 
 func exit(err error) {
@@ -68,81 +72,103 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// run measures everything and prints the table.
-func run(ctx context.Context, p plan) error {
+// report is what was measured.
+type report struct {
+	plan
+	proxy, gateway figures
+	idle, after    float64 // resident memory of the gateway, MiB
+}
+
+// figures are those of one side, by round.
+type figures struct {
+	rates     []float64 // events a second
+	cpu       []float64 // processor time, µs per event
+	latencies []latency
+}
+
+// measure starts everything and measures it, round by round.
+func measure(ctx context.Context, p plan) (*report, error) {
 	dir, err := os.MkdirTemp(p.dir, "webhook-gateway-bench-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 
 	b := bench{plan: p, dir: dir}
 	defer b.stop()
 	if err := b.start(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	idle, err := b.gateway.residentMemory()
-	if err != nil {
-		return err
+	r := report{plan: p}
+	if r.idle, err = b.gateway.residentMemory(); err != nil {
+		return nil, err
 	}
-
-	var proxyRates, gatewayRates, proxyCPU, gatewayCPU []float64
 	for i := range p.rounds {
-		proxyRate, cpu, err := b.throughput(ctx, b.proxy, b.proxyURL)
-		if err != nil {
-			return fmt.Errorf("proxy, round %d: %w", i+1, err)
+		if err := b.throughputRound(ctx, &r, i); err != nil {
+			return nil, err
 		}
-		proxyCPU = append(proxyCPU, cpu)
-		b.profileFirst(i)
-		gatewayRate, cpu, err := b.throughput(ctx, b.gateway, b.gatewayURL)
-		if err != nil {
-			return fmt.Errorf("gateway, round %d: %w", i+1, err)
-		}
-		gatewayCPU = append(gatewayCPU, cpu)
-		fmt.Fprintf(os.Stderr, "round %d: proxy %.0f/s, gateway %.0f/s, ratio %.2f, processor time %.0f and %.0f µs\n",
-			i+1, proxyRate, gatewayRate, gatewayRate/proxyRate, proxyCPU[i], gatewayCPU[i])
-		proxyRates, gatewayRates = append(proxyRates, proxyRate), append(gatewayRates, gatewayRate)
 	}
-
-	var proxyLatencies, gatewayLatencies []latency
 	for i := range p.rounds {
-		l, err := b.latency(ctx, b.proxyURL)
-		if err != nil {
-			return fmt.Errorf("proxy latency, round %d: %w", i+1, err)
+		if err := b.latencyRound(ctx, &r, i); err != nil {
+			return nil, err
 		}
-		proxyLatencies = append(proxyLatencies, l)
-		if l, err = b.latency(ctx, b.gatewayURL); err != nil {
-			return fmt.Errorf("gateway latency, round %d: %w", i+1, err)
-		}
-		gatewayLatencies = append(gatewayLatencies, l)
 	}
-
 	if missing := p.memory - p.rounds*p.events; missing > 0 {
 		if _, err := b.send(ctx, b.gatewayURL, missing, 0); err != nil {
-			return fmt.Errorf("memory: %w", err)
+			return nil, fmt.Errorf("memory: %w", err)
 		}
 	}
-	after, err := b.gateway.residentMemory()
-	if err != nil {
-		return err
-	}
+	r.after, err = b.gateway.residentMemory()
+	return &r, err
+}
 
-	p50 := func(l latency) float64 { return l.P50 }
-	p99 := func(l latency) float64 { return l.P99 }
+func (b *bench) throughputRound(ctx context.Context, r *report, i int) error {
+	proxyRate, proxyCPU, err := b.throughput(ctx, b.proxy, b.proxyURL)
+	if err != nil {
+		return fmt.Errorf("proxy, round %d: %w", i+1, err)
+	}
+	b.profileFirst(i)
+	gatewayRate, gatewayCPU, err := b.throughput(ctx, b.gateway, b.gatewayURL)
+	if err != nil {
+		return fmt.Errorf("gateway, round %d: %w", i+1, err)
+	}
+	fmt.Fprintf(os.Stderr, "round %d: proxy %.0f/s, gateway %.0f/s, ratio %.2f, processor time %.0f and %.0f µs\n",
+		i+1, proxyRate, gatewayRate, gatewayRate/proxyRate, proxyCPU, gatewayCPU)
+	r.proxy.rates, r.gateway.rates = append(r.proxy.rates, proxyRate), append(r.gateway.rates, gatewayRate)
+	r.proxy.cpu, r.gateway.cpu = append(r.proxy.cpu, proxyCPU), append(r.gateway.cpu, gatewayCPU)
+	return nil
+}
+
+func (b *bench) latencyRound(ctx context.Context, r *report, i int) error {
+	proxy, err := b.latency(ctx, b.proxyURL)
+	if err != nil {
+		return fmt.Errorf("proxy latency, round %d: %w", i+1, err)
+	}
+	gateway, err := b.latency(ctx, b.gatewayURL)
+	if err != nil {
+		return fmt.Errorf("gateway latency, round %d: %w", i+1, err)
+	}
+	r.proxy.latencies, r.gateway.latencies = append(r.proxy.latencies, proxy), append(r.gateway.latencies, gateway)
+	return nil
+}
+
+// print writes the table of medians to standard output.
+func (r *report) print() {
 	fmt.Printf("| measure | reverse_proxy | gateway | gateway / proxy |\n|---|---|---|---|\n")
-	row := func(name, format string, proxy, gateway float64) {
+	row := func(name, format string, of func(figures) []float64) {
+		proxy, gateway := median(of(r.proxy)), median(of(r.gateway))
 		fmt.Printf("| %s | "+format+" | "+format+" | %.2f |\n", name, proxy, gateway, gateway/proxy)
 	}
-	row(fmt.Sprintf("events/s end to end, %d connections, %d bytes", p.connections, p.size), "%.0f",
-		median(proxyRates), median(gatewayRates))
-	row("processor time of that, µs per event", "%.0f", median(proxyCPU), median(gatewayCPU))
-	row(fmt.Sprintf("latency at %d events/s, median, ms", p.latencyRate), "%.2f",
-		median(pick(proxyLatencies, p50)), median(pick(gatewayLatencies, p50)))
-	row(fmt.Sprintf("latency at %d events/s, 99th percentile, ms", p.latencyRate), "%.2f",
-		median(pick(proxyLatencies, p99)), median(pick(gatewayLatencies, p99)))
-	fmt.Printf("| resident memory idle, MiB | | %.0f | |\n", idle)
-	fmt.Printf("| resident memory after %d events, MiB | | %.0f | |\n", max(p.memory, p.rounds*p.events), after)
-	return nil
+	row(fmt.Sprintf("events/s end to end, %d connections, %d bytes", r.connections, r.size), "%.0f",
+		func(f figures) []float64 { return f.rates })
+	row("processor time of that, µs per event", "%.0f",
+		func(f figures) []float64 { return f.cpu })
+	row(fmt.Sprintf("latency at %d events/s, median, ms", r.latencyRate), "%.2f",
+		func(f figures) []float64 { return pick(f.latencies, func(l latency) float64 { return l.P50 }) })
+	row(fmt.Sprintf("latency at %d events/s, 99th percentile, ms", r.latencyRate), "%.2f",
+		func(f figures) []float64 { return pick(f.latencies, func(l latency) float64 { return l.P99 }) })
+	fmt.Printf("| resident memory idle, MiB | | %.0f | |\n", r.idle)
+	fmt.Printf("| resident memory after %d events, MiB | | %.0f | |\n", max(r.memory, r.rounds*r.events), r.after)
 }
 
 // bench holds the processes that take part.
