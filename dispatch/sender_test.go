@@ -20,6 +20,10 @@ import (
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
+// patience bounds what would take very long otherwise. How long it is meant to
+// take, to the nanosecond, is in TestBudgetEndsOnTime.
+const patience = time.Minute
+
 const ok200 = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 // received is one request as a receiver got it.
@@ -240,7 +244,7 @@ func TestReceiverWithoutAnAnswerTimesOut(t *testing.T) {
 			if a.Outcome != webhook.Timeout || a.StatusCode != 0 || v.Decision != dispatch.Retry {
 				t.Errorf("outcome %s, status %d, decision %d (%s)", a.Outcome, a.StatusCode, v.Decision, a.Error)
 			}
-			if a.Duration < r.Timeout || a.Duration > 5*time.Second {
+			if a.Duration < r.Timeout || a.Duration > patience {
 				t.Errorf("it took %v, want %v", a.Duration, r.Timeout)
 			}
 		})
@@ -371,8 +375,8 @@ func TestConnectionWithAnUnreadBodyIsClosed(t *testing.T) {
 	send(t, newReceiver(t, s.addr))
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
-		t.Error("the connection is still open after 10 s")
+	case <-time.After(patience):
+		t.Errorf("the connection is still open after %v", patience)
 	}
 }
 
@@ -391,7 +395,7 @@ func TestDripFeedingReceiverHoldsAnAttemptForASecond(t *testing.T) {
 	})
 	began := time.Now()
 	a, v := send(t, newReceiver(t, s.addr))
-	if d := time.Since(began); d < 900*time.Millisecond || d > 5*time.Second {
+	if d := time.Since(began); d < 900*time.Millisecond || d > patience { // the whole body takes hours
 		t.Errorf("the attempt took %v, want 1s", d)
 	}
 	if v.Decision != dispatch.Delivered || a.Outcome != webhook.Success || !a.ResponseTruncated || len(a.ResponseBody) < 10 {

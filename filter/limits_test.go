@@ -29,9 +29,10 @@ var hostile = sync.OnceValue(func() string {
 	return b.String()
 })
 
-// TestEvaluationsEnd runs what each kind of work can do at worst. A generous
-// deadline stands for the 100 ms of the requirement: the race detector and a
-// busy machine slow everything down.
+// TestEvaluationsEnd runs what each kind of work can do at worst. That the work
+// is counted shows in the errors; a generous deadline stands for the 100 ms of
+// the requirement: the race detector and a busy machine slow everything down,
+// while what ends by itself only would take minutes.
 func TestEvaluationsEnd(t *testing.T) {
 	const either = "" // within the budget or not, as fast as the machine is
 	heavy := func(term string, n int) string {
@@ -78,7 +79,7 @@ func TestEvaluationsEnd(t *testing.T) {
 		if made := after.TotalAlloc - before.TotalAlloc; made > 64<<20 {
 			t.Errorf("%s: allocated %d MiB", tt.name, made>>20)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%s: took %v", tt.name, took)
 		} else {
 			t.Logf("%s: %v", tt.name, took)

