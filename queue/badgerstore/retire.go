@@ -79,12 +79,12 @@ func (s *Store) Retire(ctx context.Context, before time.Time, limit int) (retire
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
 	numbers := make(map[uint32]bool)
-	if err := s.removeEvents(ctx, keys, numbers); err != nil {
+	if retired, err = s.removeEvents(ctx, keys, before, numbers); err != nil {
 		s.retiring.resume = eventKey{}
 		return 0, false, fmt.Errorf("retire events before %s: %w", before.Format(time.RFC3339), err)
 	}
 	s.forget(ctx, numbers)
-	return len(keys), more, nil
+	return retired, more, nil
 }
 
 // retirable returns the oldest events whose deliveries have all ended, and
@@ -175,16 +175,33 @@ const deletionsPerPack = 1000
 
 // removeEvents removes events in steps, each one after its deliveries, so that
 // an interrupted removal is taken up again. It adds the webhooks' numbers.
-func (s *Store) removeEvents(ctx context.Context, keys []eventKey, numbers map[uint32]bool) error {
-	return s.db.View(func(txn *badger.Txn) error {
+//
+// It looks again whether the deliveries have ended: one may have been made
+// pending before retiring named its event, and after what retirable reads. Its
+// claim is not held any more then, so it is seen in what is read from now on.
+func (s *Store) removeEvents(ctx context.Context, keys []eventKey, before time.Time, numbers map[uint32]bool) (removed int, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
 		r := remover{ctx: ctx, store: s, txn: txn, step: &removalStep{}, numbers: numbers}
 		for _, k := range keys {
-			if err := r.event(k); err != nil {
+			item, err := txn.Get(keyOfEvent(k))
+			if err != nil {
 				return err
 			}
+			ended, err := s.ended(txn, item, before)
+			if err != nil {
+				return err
+			}
+			if !ended {
+				continue
+			}
+			if err := r.event(k, item); err != nil {
+				return err
+			}
+			removed++
 		}
 		return r.flush()
 	})
+	return removed, err
 }
 
 // A remover collects what is to be removed and hands it to the committer.
@@ -197,12 +214,8 @@ type remover struct {
 	numbers map[uint32]bool // of the webhooks
 }
 
-func (r *remover) event(k eventKey) error {
+func (r *remover) event(k eventKey, item *badger.Item) error {
 	key := keyOfEvent(k)
-	item, err := r.txn.Get(key)
-	if err != nil {
-		return err
-	}
 	value, err := item.ValueCopy(nil)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package badgerstore_test
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -82,5 +83,48 @@ func TestOldDeliveriesDoNotStayInMemory(t *testing.T) {
 	}
 	mustFinish(t, s, held, webhook.Delivered)
 	mustClaim(t, s, start, 3)
+	mustCheck(t, s)
+}
+
+// duringRetire is a context of a Retire that calls fn while that looks for
+// events.
+type duringRetire struct {
+	context.Context
+	fn func()
+}
+
+func (c duringRetire) Err() error {
+	c.fn()
+	return c.Context.Err()
+}
+
+func TestReplayedMeanwhileIsNotRetired(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 2)
+	cs := mustClaim(t, s, start, 2)
+	for _, c := range cs {
+		mustFinish(t, s, c, webhook.Failed)
+	}
+	now := start.Add(time.Hour)
+	replay := sync.OnceFunc(func() {
+		c, err := s.ClaimOne(background, cs[1].Delivery.ID, "tests", now, now.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(background, c.Claim, queue.Result{Status: webhook.Pending, NextAttemptAt: now, At: now, Replay: true}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	n, more, err := s.Retire(duringRetire{background, replay}, now, 10)
+	if n != 1 || more || err != nil {
+		t.Errorf("Retire gave %d, %v, %v, want the event that was not replayed", n, more, err)
+	}
+	if c := mustClaim(t, s, now, 1)[0]; c.Delivery.ID != cs[1].Delivery.ID {
+		t.Errorf("claimed %s, want what was replayed", c.Delivery.ID)
+	}
+	if st := s.Stats().Deliveries; st[webhook.Pending] != 1 || st[webhook.Failed] != 0 {
+		t.Errorf("counts are %v", st)
+	}
 	mustCheck(t, s)
 }
