@@ -35,6 +35,9 @@ func (s *Store) condemn(ctx context.Context, l *lane, h *hold, record *deliveryR
 		d.attempts = n
 	}
 	d.nextAt, d.finishedAt = time.Time{}, h.since
+	l.mu.Lock()
+	h.state = finishing // also if the caller gives up
+	l.mu.Unlock()
 	return s.settle(ctx, l, h, d, nil)
 }
 

@@ -1,6 +1,7 @@
 package badgerstore_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -263,4 +264,30 @@ func TestScrubCountsWhatIsDamaged(t *testing.T) {
 	if st := s.Stats(); st.Damaged != 3 || logs.Len() != 4 {
 		t.Errorf("stats are %+v, log is %v", st, logs.All())
 	}
+}
+
+// TestAbandonedClaimOfADamagedDelivery has a Claim given up while the delivery
+// that it found damaged ends.
+func TestAbandonedClaimOfADamagedDelivery(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 1)
+	c := mustClaim(t, s, start, 1)[0]
+	mustFinish(t, s, c, webhook.Pending)
+	if err := badgerstore.FlipInDelivery(s, c.Delivery.ID); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	now := start.Add(time.Hour)
+	_, _, err := s.Claim(ctx, queue.ClaimRequest{WebhookID: "wh_1", Max: 1, Now: now, Until: now.Add(time.Minute)})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Claim: %v, want that it was given up", err)
+	}
+	mustPublish(t, s, 1, 2) // commits what was left behind
+	mustClaim(t, s, now, 1)
+	if n := s.Backlog(""); n != 1 {
+		t.Errorf("%d deliveries are pending, want 1", n)
+	}
+	mustCheck(t, s)
 }
