@@ -163,6 +163,15 @@ func AwaitWaiting(s *Store, n int64) {
 	}
 }
 
+// AwaitQueued waits until a publication waits for the committer.
+func AwaitQueued(s *Store) {
+	for queued := 0; queued == 0; runtime.Gosched() {
+		s.inbox.mu.Lock()
+		queued = len(s.inbox.publications)
+		s.inbox.mu.Unlock()
+	}
+}
+
 // Settle waits until the journal has recorded what it is about to.
 func Settle(s *Store) error {
 	s.settleDown()

@@ -106,6 +106,7 @@ func (r *forgetting) apply(*pack) {
 			delete(s.lanes, l.id)
 		}
 	}
+	s.drops.Add(1) // until now they could be looked up
 }
 
 // renew gives a publication new lanes in place of those that were dropped since

@@ -113,3 +113,42 @@ func TestForgettingLosesNothing(t *testing.T) {
 	mustClaim(t, s, start, 1)
 	mustCheck(t, s)
 }
+
+// TestEventBehindAForgottenWebhookIsKept publishes while a webhook's lane is
+// dropped on disk and not yet in memory.
+func TestEventBehindAForgottenWebhookIsKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var s *badgerstore.Store
+	var commits atomic.Int32 // until the one that forgets
+	published := make(chan error, 1)
+	s = mustOpen(t, badgerstore.Options{Dir: dir, OnCommit: func(time.Duration, int) {
+		if commits.Add(-1) == 0 {
+			go func() {
+				_, err := s.Publish(background, []queue.Publication{publication(1)})
+				published <- err
+			}()
+			badgerstore.AwaitQueued(s)
+		}
+	}})
+	if _, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1"}); err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, s, 0, 1)
+	mustFinish(t, s, mustClaim(t, s, start, 1)[0], webhook.Delivered)
+	mustRetire(t, s, start.Add(time.Hour), 1)
+	commits.Store(2) // the record, then the webhook
+	if err := s.DeleteRecord(background, queue.WebhookRecord, "wh_1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-published; err != nil {
+		t.Fatal(err)
+	}
+	mustKnow(t, s, 1)
+	mustClaim(t, s, start, 1)
+	mustCheck(t, s)
+	mustClose(t, s)
+	s = mustOpen(t, badgerstore.Options{Dir: dir})
+	mustClaim(t, s, start, 1)
+	mustCheck(t, s)
+}

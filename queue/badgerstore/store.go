@@ -44,7 +44,7 @@ type Store struct {
 	lanes   map[string]*lane
 	numbers map[uint32]*lane
 	next    uint32        // number of the next new lane
-	drops   atomic.Uint64 // requests that have dropped lanes
+	drops   atomic.Uint64 // changes when lanes are dropped, and again when none can be looked up
 
 	journal journal
 	backlog atomic.Int64 // pending deliveries
