@@ -172,6 +172,22 @@ func AwaitQueued(s *Store) {
 	}
 }
 
+// FailFinish is a Finish that fails before anything is written, while another
+// call lets claims end by the given time.
+func FailFinish(s *Store, c queue.Claim, now time.Time) error {
+	l := s.lane(c.WebhookID)
+	k, _ := parseID(c.DeliveryID)
+	h, err := l.beginFinish(k, c.Token, queue.Result{Status: webhook.Delivered})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.expire(now)
+	l.mu.Unlock()
+	l.undoFinish(h)
+	return nil
+}
+
 // Settle waits until the journal has recorded what it is about to.
 func Settle(s *Store) error {
 	s.settleDown()

@@ -448,3 +448,17 @@ func diskUse(t *testing.T, dir string) (sum int64) {
 	}
 	return sum
 }
+
+// TestFailedFinishLeavesADeadline: a claim whose Finish fails ends by its
+// deadline like any other.
+func TestFailedFinishLeavesADeadline(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 1)
+	c := mustClaim(t, s, start, 1)[0]
+	if err := badgerstore.FailFinish(s, c.Claim, start.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustClaim(t, s, start.Add(2*time.Hour), 1)
+	mustCheck(t, s)
+}

@@ -34,9 +34,7 @@ func (s *Store) Finish(ctx context.Context, c queue.Claim, r queue.Result) error
 	submitted := false
 	defer func() {
 		if !submitted { // nothing was done: the claim goes on
-			l.mu.Lock()
-			h.state = claimed
-			l.mu.Unlock()
+			l.undoFinish(h)
 		}
 	}()
 	d := h.result(r)
@@ -75,6 +73,14 @@ func (l *lane) beginFinish(k deliveryKey, token uint64, r queue.Result) (*hold, 
 	}
 	h.state = finishing
 	return h, nil
+}
+
+// undoFinish lets the claim go on.
+func (l *lane) undoFinish(h *hold) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h.state = claimed
+	l.expireAt(h.until)
 }
 
 // result returns the record of a claimed delivery after r, without attempts.

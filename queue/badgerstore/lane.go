@@ -74,12 +74,17 @@ func (l *lane) expire(now time.Time) {
 			continue
 		}
 		if now.Before(h.until) || !h.loaded {
-			if l.expiry.IsZero() || h.until.Before(l.expiry) {
-				l.expiry = h.until
-			}
+			l.expireAt(h.until)
 			continue
 		}
 		l.giveBack(h, h.until)
+	}
+}
+
+// expireAt has expire look at the claims at a deadline. The caller holds mu.
+func (l *lane) expireAt(until time.Time) {
+	if l.expiry.IsZero() || until.Before(l.expiry) {
+		l.expiry = until
 	}
 }
 
@@ -112,9 +117,7 @@ func (l *lane) claim(h *hold, owner string, now, until time.Time, token uint64) 
 		l.held = make(map[deliveryKey]*hold)
 	}
 	l.held[h.key] = h
-	if l.expiry.IsZero() || until.Before(l.expiry) {
-		l.expiry = until
-	}
+	l.expireAt(until)
 }
 
 // take removes the next delivery of the lane that is due at now from its
