@@ -26,13 +26,13 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) ([]queue.Claime
 	if l == nil {
 		return nil, time.Time{}, nil
 	}
-	if s.space.tooFullTo(finish) {
-		return nil, time.Time{}, queue.ErrFull
-	}
 	for {
 		recorded := s.recorded.next()
 		if err := s.failure(); err != nil {
 			return nil, time.Time{}, err
+		}
+		if s.space.tooFullTo(finish) {
+			return nil, time.Time{}, queue.ErrFull
 		}
 		grants, next, waiting, err := s.takeDue(l, r)
 		if err != nil {
@@ -278,14 +278,14 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 		return queue.Claimed{}, err
 	}
 	defer s.life.RUnlock()
-	if s.space.tooFullTo(finish) {
-		return fail(queue.ErrFull)
-	}
 	s.clock.begin(now)
 	for {
 		recorded := s.recorded.next()
 		if err := s.failure(); err != nil {
 			return fail(err)
+		}
+		if s.space.tooFullTo(finish) {
+			return fail(queue.ErrFull)
 		}
 		f, err := s.find(deliveryID)
 		if err != nil {

@@ -188,6 +188,15 @@ func FailFinish(s *Store, c queue.Claim, now time.Time) error {
 	return nil
 }
 
+// AwaitRecordedWaiters waits until somebody waits for deliveries to be recorded.
+func AwaitRecordedWaiters(s *Store) {
+	for waits := false; !waits; runtime.Gosched() {
+		s.recorded.mu.Lock()
+		waits = s.recorded.ch != nil
+		s.recorded.mu.Unlock()
+	}
+}
+
 // Settle waits until the journal has recorded what it is about to.
 func Settle(s *Store) error {
 	s.settleDown()

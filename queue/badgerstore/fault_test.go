@@ -1,6 +1,7 @@
 package badgerstore_test
 
 import (
+	"context"
 	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
@@ -460,5 +461,61 @@ func TestFailedFinishLeavesADeadline(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustClaim(t, s, start.Add(2*time.Hour), 1)
+	mustCheck(t, s)
+}
+
+// TestFullDiskWakesWaitingClaims: what waits to be recorded cannot be, so
+// neither a claim nor Close may wait for it.
+func TestFullDiskWakesWaitingClaims(t *testing.T) {
+	t.Parallel()
+	const last = 1999 // recorded in the second step
+	var free atomic.Int64
+	free.Store(1 << 40)
+	var s *badgerstore.Store
+	var commits atomic.Int32 // until the one that records the first deliveries
+	claimed := make(chan error, 1)
+	s = mustOpen(t, badgerstore.Options{
+		Dir: t.TempDir(), MemoryDeliveries: 1,
+		FreeSpace: func(string) (int64, error) { return free.Load(), nil },
+		OnCommit: func(time.Duration, int) {
+			if commits.Add(-1) != 0 {
+				return
+			}
+			go func() {
+				ctx, cancel := context.WithTimeout(background, 20*time.Second)
+				defer cancel()
+				_, _, err := s.Claim(ctx, queue.ClaimRequest{WebhookID: fmt.Sprintf("wh_%04d", last), Max: 1, Now: start, Until: start.Add(time.Minute)})
+				claimed <- err
+			}()
+			badgerstore.AwaitRecordedWaiters(s)
+			free.Store(1 << 20)
+			if err := badgerstore.MeasureSpace(s); err != nil {
+				t.Error(err)
+			}
+		},
+	})
+	publish := func(n int, status webhook.Status) {
+		t.Helper()
+		pub := publication(n)
+		pub.Targets = nil
+		for i := range last + 1 {
+			pub.Targets = append(pub.Targets, queue.Target{WebhookID: fmt.Sprintf("wh_%04d", i), Status: status})
+		}
+		if _, err := s.Publish(background, []queue.Publication{pub}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	publish(0, webhook.Skipped) // stores the names of the webhooks
+	mustSettle(t, s)
+	commits.Store(2)
+	publish(1, webhook.Pending)
+	if err := <-claimed; !errors.Is(err, queue.ErrFull) {
+		t.Errorf("Claim: %v, want ErrFull", err)
+	}
+	free.Store(1 << 40)
+	if err := badgerstore.MeasureSpace(s); err != nil {
+		t.Error(err)
+	}
+	mustSettle(t, s)
 	mustCheck(t, s)
 }

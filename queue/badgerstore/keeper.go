@@ -71,6 +71,9 @@ func (s *Store) keepOnce() {
 		s.log.Warn("cannot tell the free space", zap.Error(err))
 	}
 	s.inbox.signal() // there may be space again to go on
+	if s.space.tooFullTo(finish) {
+		s.recorded.send() // nothing is recorded now: nobody is to wait for it
+	}
 	if err := s.saveHighWater(); err != nil {
 		s.log.Warn("cannot keep the high-water mark", zap.Error(err))
 	}
