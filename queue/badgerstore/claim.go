@@ -312,8 +312,8 @@ func (s *Store) ClaimOne(ctx context.Context, deliveryID, owner string, now, unt
 	}
 }
 
-// takeOne claims a delivery that was found. again is true if it is about to be
-// recorded and must be found again after that.
+// takeOne claims a delivery that was found. again is true if it must be found
+// again: it has changed, or is about to be recorded.
 func (s *Store) takeOne(f *found, owner string, now, until time.Time) (c queue.Claimed, again bool, err error) {
 	l := f.lane
 	l.mu.Lock()
@@ -324,8 +324,11 @@ func (s *Store) takeOne(f *found, owner string, now, until time.Time) (c queue.C
 	l.expire(s.clock.now())
 	h := l.held[f.key]
 	if h != nil {
-		if h.state != returned {
+		switch {
+		case h.state != returned:
 			return c, false, queue.ErrClaimed
+		case !h.loaded && s.moved(f, false):
+			return c, true, nil
 		}
 		l.takeReturned(h)
 	} else {

@@ -197,6 +197,17 @@ func AwaitRecordedWaiters(s *Store) {
 	}
 }
 
+// TakeOneAfter is the second half of a ClaimOne, after what fn does.
+func TakeOneAfter(s *Store, id string, now time.Time, fn func()) (again bool, err error) {
+	f, err := s.find(id)
+	if err != nil {
+		return false, err
+	}
+	fn()
+	_, again, err = s.takeOne(f, "tests", now, now.Add(time.Minute))
+	return again, err
+}
+
 // Settle waits until the journal has recorded what it is about to.
 func Settle(s *Store) error {
 	s.settleDown()

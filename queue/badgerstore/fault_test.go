@@ -519,3 +519,28 @@ func TestFullDiskWakesWaitingClaims(t *testing.T) {
 	mustSettle(t, s)
 	mustCheck(t, s)
 }
+
+// TestClaimOneOfWhatHasChangedMeanwhile: between looking a delivery up and
+// claiming it others may claim, finish, claim and release it.
+func TestClaimOneOfWhatHasChangedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 1)
+	mustFinish(t, s, mustClaim(t, s, start, 1)[0], webhook.Pending)
+	now := start.Add(time.Hour)
+	c := mustClaim(t, s, now, 1)[0]
+	again, err := badgerstore.TakeOneAfter(s, c.Delivery.ID, now, func() {
+		mustFinish(t, s, c, webhook.Pending)
+		again := mustClaim(t, s, now, 1)[0]
+		if err := s.Release(background, again.Claim, now); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if err != nil || !again {
+		t.Errorf("the delivery was claimed as it had been: %v", err)
+	}
+	if c := mustClaim(t, s, now, 1)[0]; c.Delivery.Attempts != 2 {
+		t.Errorf("the delivery has %d attempts, want 2", c.Delivery.Attempts)
+	}
+	mustCheck(t, s)
+}
