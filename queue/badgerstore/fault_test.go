@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -542,5 +543,31 @@ func TestClaimOneOfWhatHasChangedMeanwhile(t *testing.T) {
 	if c := mustClaim(t, s, now, 1)[0]; c.Delivery.Attempts != 2 {
 		t.Errorf("the delivery has %d attempts, want 2", c.Delivery.Attempts)
 	}
+	mustCheck(t, s)
+}
+
+// TestRepeatIsNotRefusedAfterTheFirst: ErrBusy means that nothing was stored,
+// also where an event comes more than once in one call.
+func TestRepeatIsNotRefusedAfterTheFirst(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1})
+	var publishers sync.WaitGroup
+	for g := range 8 {
+		publishers.Go(func() {
+			for n := 0; n < 20; {
+				pub := publication(1000*g + n)
+				_, err := s.Publish(background, slices.Repeat([]queue.Publication{pub}, 30))
+				if err == nil {
+					n++
+					continue
+				}
+				if _, stored := s.Event(background, "prj_1", pub.Event.ID); !errors.Is(err, queue.ErrBusy) || !errors.Is(stored, queue.ErrNotFound) {
+					t.Errorf("Publish: %v; Event: %v", err, stored)
+					return
+				}
+			}
+		})
+	}
+	publishers.Wait()
 	mustCheck(t, s)
 }

@@ -21,17 +21,19 @@ func (s *Store) Publish(ctx context.Context, pubs []queue.Publication) ([]queue.
 	if len(pubs) == 0 {
 		return nil, nil
 	}
-	return s.publish(ctx, pubs, s.space.tooFullTo(publish))
-}
-
-func (s *Store) publish(ctx context.Context, pubs []queue.Publication, full bool) ([]queue.Receipt, error) {
-	c := publishing{store: s, full: full, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
+	size := int64(0)
 	for i := range pubs {
-		c.taken += sizeOf(&pubs[i])
+		size += sizeOf(&pubs[i])
 	}
-	if !s.waiting.take(c.taken, s.opts.QueueBytes) {
+	if !s.waiting.take(size, s.opts.QueueBytes) {
 		return nil, queue.ErrBusy
 	}
+	return s.publish(ctx, pubs, s.space.tooFullTo(publish), size)
+}
+
+// publish is Publish with taken bytes of Store.waiting, which it gives back.
+func (s *Store) publish(ctx context.Context, pubs []queue.Publication, full bool, taken int64) ([]queue.Receipt, error) {
+	c := publishing{store: s, full: full, taken: taken, receipts: make([]queue.Receipt, len(pubs)), requests: make([]*publication, 0, len(pubs))}
 	prepared := false
 	defer func() {
 		s.waiting.giveBack(c.taken)
@@ -48,8 +50,6 @@ func (s *Store) publish(ctx context.Context, pubs []queue.Publication, full bool
 	if err := c.submit(ctx); err != nil {
 		return nil, err
 	}
-	s.waiting.giveBack(c.taken)
-	c.taken = 0
 	if err := c.answerRepeats(ctx, pubs); err != nil {
 		return nil, err
 	}
@@ -159,7 +159,10 @@ func (c *publishing) answerRepeats(ctx context.Context, pubs []queue.Publication
 			return ctx.Err()
 		}
 		// Now the id is known, unless the first one was refused.
-		receipts, err := c.store.publish(ctx, []queue.Publication{withOldID(pubs[r.index])}, c.full)
+		pub := withOldID(pubs[r.index])
+		size := sizeOf(&pub)
+		c.taken -= size
+		receipts, err := c.store.publish(ctx, []queue.Publication{pub}, c.full, size)
 		if err != nil {
 			return err
 		}
