@@ -150,9 +150,9 @@ func (c *contextCache) settle(changed map[string][]byte) {
 }
 
 func (c *contextCache) put(project string, value []byte) {
-	if old, known := c.values[project]; known {
-		c.bytes -= len(old)
-	} else if c.values == nil || len(c.values) >= maxContexts || c.bytes+len(value) > maxContextBytes {
+	c.bytes -= len(c.values[project])
+	delete(c.values, project)
+	if c.values == nil || len(c.values) >= maxContexts || c.bytes+len(value) > maxContextBytes {
 		c.values = make(map[string][]byte)
 		c.bytes = 0
 	}

@@ -163,12 +163,31 @@ func AwaitWaiting(s *Store, n int64) {
 	}
 }
 
+// ContextBytes returns the size of what is cached of projects.
+func ContextBytes(s *Store) (sum int) {
+	s.contexts.mu.RLock()
+	defer s.contexts.mu.RUnlock()
+	for _, value := range s.contexts.values {
+		sum += len(value)
+	}
+	return sum
+}
+
 // AwaitQueued waits until a publication waits for the committer.
 func AwaitQueued(s *Store) {
 	for queued := 0; queued == 0; runtime.Gosched() {
 		s.inbox.mu.Lock()
 		queued = len(s.inbox.publications)
 		s.inbox.mu.Unlock()
+	}
+}
+
+// AwaitRecordedWaiters waits until somebody waits for deliveries to be recorded.
+func AwaitRecordedWaiters(s *Store) {
+	for waits := false; !waits; runtime.Gosched() {
+		s.recorded.mu.Lock()
+		waits = s.recorded.ch != nil
+		s.recorded.mu.Unlock()
 	}
 }
 
@@ -186,15 +205,6 @@ func FailFinish(s *Store, c queue.Claim, now time.Time) error {
 	l.mu.Unlock()
 	l.undoFinish(h)
 	return nil
-}
-
-// AwaitRecordedWaiters waits until somebody waits for deliveries to be recorded.
-func AwaitRecordedWaiters(s *Store) {
-	for waits := false; !waits; runtime.Gosched() {
-		s.recorded.mu.Lock()
-		waits = s.recorded.ch != nil
-		s.recorded.mu.Unlock()
-	}
 }
 
 // TakeOneAfter is the second half of a ClaimOne, after what fn does.

@@ -451,17 +451,29 @@ func diskUse(t *testing.T, dir string) (sum int64) {
 	return sum
 }
 
-// TestFailedFinishLeavesADeadline: a claim whose Finish fails ends by its
-// deadline like any other.
-func TestFailedFinishLeavesADeadline(t *testing.T) {
+// TestRepeatIsNotRefusedAfterTheFirst: ErrBusy means that nothing was stored,
+// also where an event comes more than once in one call.
+func TestRepeatIsNotRefusedAfterTheFirst(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
-	mustPublish(t, s, 0, 1)
-	c := mustClaim(t, s, start, 1)[0]
-	if err := badgerstore.FailFinish(s, c.Claim, start.Add(time.Hour)); err != nil {
-		t.Fatal(err)
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1})
+	var publishers sync.WaitGroup
+	for g := range 8 {
+		publishers.Go(func() {
+			for n := 0; n < 20; {
+				pub := publication(1000*g + n)
+				_, err := s.Publish(background, slices.Repeat([]queue.Publication{pub}, 30))
+				if err == nil {
+					n++
+					continue
+				}
+				if _, stored := s.Event(background, "prj_1", pub.Event.ID); !errors.Is(err, queue.ErrBusy) || !errors.Is(stored, queue.ErrNotFound) {
+					t.Errorf("Publish: %v; Event: %v", err, stored)
+					return
+				}
+			}
+		})
 	}
-	mustClaim(t, s, start.Add(2*time.Hour), 1)
+	publishers.Wait()
 	mustCheck(t, s)
 }
 
@@ -521,6 +533,20 @@ func TestFullDiskWakesWaitingClaims(t *testing.T) {
 	mustCheck(t, s)
 }
 
+// TestFailedFinishLeavesADeadline: a claim whose Finish fails ends by its
+// deadline like any other.
+func TestFailedFinishLeavesADeadline(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	mustPublish(t, s, 0, 1)
+	c := mustClaim(t, s, start, 1)[0]
+	if err := badgerstore.FailFinish(s, c.Claim, start.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	mustClaim(t, s, start.Add(2*time.Hour), 1)
+	mustCheck(t, s)
+}
+
 // TestClaimOneOfWhatHasChangedMeanwhile: between looking a delivery up and
 // claiming it others may claim, finish, claim and release it.
 func TestClaimOneOfWhatHasChangedMeanwhile(t *testing.T) {
@@ -546,28 +572,19 @@ func TestClaimOneOfWhatHasChangedMeanwhile(t *testing.T) {
 	mustCheck(t, s)
 }
 
-// TestRepeatIsNotRefusedAfterTheFirst: ErrBusy means that nothing was stored,
-// also where an event comes more than once in one call.
-func TestRepeatIsNotRefusedAfterTheFirst(t *testing.T) {
+func TestGrownContextsStayBounded(t *testing.T) {
 	t.Parallel()
-	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir(), QueueBytes: 1})
-	var publishers sync.WaitGroup
-	for g := range 8 {
-		publishers.Go(func() {
-			for n := 0; n < 20; {
-				pub := publication(1000*g + n)
-				_, err := s.Publish(background, slices.Repeat([]queue.Publication{pub}, 30))
-				if err == nil {
-					n++
-					continue
-				}
-				if _, stored := s.Event(background, "prj_1", pub.Event.ID); !errors.Is(err, queue.ErrBusy) || !errors.Is(stored, queue.ErrNotFound) {
-					t.Errorf("Publish: %v; Event: %v", err, stored)
-					return
-				}
-			}
-		})
+	s := mustOpen(t, badgerstore.Options{Dir: t.TempDir()})
+	for n := range 40 {
+		pub := publication(n)
+		pub.Targets = nil
+		pub.Event.ProjectID = fmt.Sprintf("prj_%d", n%20)
+		pub.Remember = make([]byte, 1+n/20*(900<<10))
+		if _, err := s.Publish(background, []queue.Publication{pub}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	publishers.Wait()
-	mustCheck(t, s)
+	if n := badgerstore.ContextBytes(s); n > 8<<20 {
+		t.Errorf("%d bytes of contexts are cached, want 8 MiB at most", n)
+	}
 }

@@ -111,6 +111,13 @@ func (k *keeper) putOffOld(s *Store) {
 // rewrites table by table (LmaxCompaction).
 func (s *Store) flatten() {
 	k := &s.keeper
+	if k.tidying != nil {
+		select {
+		case <-k.tidying:
+		default:
+			return // the one before is still under way
+		}
+	}
 	k.flattened = k.seen
 	s.retiring.bytes.Store(0)
 	if size, _ := s.db.Size(); size > flattenLimit || s.space.free() < 3*flattenLimit {
