@@ -132,8 +132,10 @@ func (r *publication) renew(p *pack) error {
 	}
 	s.lanesMu.Unlock()
 	before := make(map[*lane]bool, len(r.targets))
-	for i := range r.targets {
-		before[r.targets[i].lane] = true
+	r.pub.Targets = make([]queue.Target, len(r.targets)) // the caller's list may be another by now
+	for i, t := range r.targets {
+		before[t.lane] = true
+		r.pub.Targets[i] = queue.Target{WebhookID: t.lane.id, Status: t.status, Reason: t.reason}
 	}
 	if err := r.encode(); err != nil {
 		return err

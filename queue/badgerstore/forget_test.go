@@ -1,6 +1,8 @@
 package badgerstore_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -115,40 +117,61 @@ func TestForgettingLosesNothing(t *testing.T) {
 }
 
 // TestEventBehindAForgottenWebhookIsKept publishes while a webhook's lane is
-// dropped on disk and not yet in memory.
+// dropped on disk and not yet in memory. The caller may give up meanwhile, and
+// use its list of targets for something else.
 func TestEventBehindAForgottenWebhookIsKept(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	var s *badgerstore.Store
-	var commits atomic.Int32 // until the one that forgets
-	published := make(chan error, 1)
-	s = mustOpen(t, badgerstore.Options{Dir: dir, OnCommit: func(time.Duration, int) {
-		if commits.Add(-1) == 0 {
-			go func() {
-				_, err := s.Publish(background, []queue.Publication{publication(1)})
-				published <- err
-			}()
-			badgerstore.AwaitQueued(s)
-		}
-	}})
-	if _, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1"}); err != nil {
-		t.Fatal(err)
+	for name, givenUp := range map[string]bool{"awaited": false, "given up": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			ctx, cancel := context.WithCancel(background)
+			defer cancel()
+			var s *badgerstore.Store
+			var commits atomic.Int32 // until the one that forgets
+			published := make(chan error, 1)
+			s = mustOpen(t, badgerstore.Options{Dir: dir, OnCommit: func(time.Duration, int) {
+				if commits.Add(-1) != 0 {
+					return
+				}
+				go func() {
+					pub := publication(1)
+					_, err := s.Publish(ctx, []queue.Publication{pub})
+					pub.Targets[0].WebhookID = "wh_other"
+					published <- err
+				}()
+				badgerstore.AwaitQueued(s)
+				if givenUp {
+					cancel()
+					if err := <-published; !errors.Is(err, context.Canceled) {
+						t.Errorf("Publish: %v, want that it was given up", err)
+					}
+					published <- nil
+				}
+			}})
+			if _, err := s.PutRecord(background, queue.Record{Kind: queue.WebhookRecord, ID: "wh_1"}); err != nil {
+				t.Fatal(err)
+			}
+			mustPublish(t, s, 0, 1)
+			mustFinish(t, s, mustClaim(t, s, start, 1)[0], webhook.Delivered)
+			mustRetire(t, s, start.Add(time.Hour), 1)
+			commits.Store(2) // the record, then the webhook
+			if err := s.DeleteRecord(background, queue.WebhookRecord, "wh_1"); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-published; err != nil {
+				t.Fatal(err)
+			}
+			if err := s.DeleteRecord(background, queue.KeyRecord, "none"); err != nil { // comes after it
+				t.Fatal(err)
+			}
+			mustCheck(t, s)
+			mustKnow(t, s, 1)
+			mustClaim(t, s, start, 1)
+			mustClose(t, s)
+			s = mustOpen(t, badgerstore.Options{Dir: dir})
+			mustClaim(t, s, start, 1)
+			mustCheck(t, s)
+		})
 	}
-	mustPublish(t, s, 0, 1)
-	mustFinish(t, s, mustClaim(t, s, start, 1)[0], webhook.Delivered)
-	mustRetire(t, s, start.Add(time.Hour), 1)
-	commits.Store(2) // the record, then the webhook
-	if err := s.DeleteRecord(background, queue.WebhookRecord, "wh_1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-published; err != nil {
-		t.Fatal(err)
-	}
-	mustKnow(t, s, 1)
-	mustClaim(t, s, start, 1)
-	mustCheck(t, s)
-	mustClose(t, s)
-	s = mustOpen(t, badgerstore.Options{Dir: dir})
-	mustClaim(t, s, start, 1)
-	mustCheck(t, s)
 }
