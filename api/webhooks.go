@@ -240,36 +240,9 @@ func versionOf(tag string) string {
 func checkCreation(c *call, b *creation) []problem.Item {
 	var spec gateway.WebhookSpec
 	b.apply(&spec)
-	return checkSpec(c, c.path("project_id"), &spec)
+	return c.gw.CheckSpec(c.path("project_id"), spec)
 }
 
 func checkChange(c *call, b *change) []problem.Item {
-	w, err := c.gw.Webhook(c, c.asReader(), c.path("id"))
-	if err != nil {
-		return nil // judge tells it
-	}
-	spec := w.WebhookSpec
-	b.apply(&spec)
-	return checkSpec(c, w.ProjectID, &spec)
-}
-
-// checkSpec returns what the gateway would find wrong with a webhook.
-func checkSpec(c *call, projectID string, spec *gateway.WebhookSpec) []problem.Item {
-	sub := &webhook.Subscription{
-		ProjectID:   projectID,
-		URL:         spec.URL,
-		Description: spec.Description,
-		Events:      spec.Events,
-		Filters:     spec.Filters,
-		Filter:      spec.Filter,
-		Headers:     spec.Headers,
-		Retry:       spec.Retry,
-		Timeout:     spec.Timeout,
-		Rate:        spec.Rate,
-		Concurrency: spec.Concurrency,
-	}
-	if spec.Secret != "" {
-		sub.Secrets = []webhook.Secret{{Value: spec.Secret, Role: webhook.SecretPrimary}}
-	}
-	return gateway.CheckSubscription(sub, c.gw.Settings().CheckContext())
+	return c.gw.CheckChange(c.by, c.path("id"), b.apply)
 }

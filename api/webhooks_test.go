@@ -107,6 +107,9 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		{"filters", "PATCH", "/api/v1/webhooks/" + id, `{"filters":{"a..b":1,"data.n":9007199254740993},"filter":"hush ==","bogus":1}`, []string{
 			"number_not_exact #/filters/data.n", "unknown_member #/bogus", "invalid_filter #/filters/a..b", "invalid_filter #/filter",
 		}},
+		{"a masked value that is not stored", "PATCH", "/api/v1/webhooks/" + id, `{"headers":{"X-Token":"********"},"bogus":1}`, []string{
+			"unknown_member #/bogus", "invalid_value #/headers/X-Token",
+		}},
 		{"lone surrogate", "PATCH", "/api/v1/webhooks/" + id, `{"description":"\ud800"}`, []string{"lone_surrogate #/description"}},
 		{"rotation", "POST", "/api/v1/webhooks/" + id + "/rotate-secret", `{"primary":"old","overlap":"hush","force":1,"secret":5}`, []string{
 			"invalid_value #/primary", "invalid_value #/overlap", "wrong_type #/force", "wrong_type #/secret",

@@ -106,9 +106,12 @@ func (v *visit) create() error {
 		return err
 	}
 	project := v.form("project")
+	if !webhook.ValidProjectID(project) || !v.by.Allows(project) {
+		return problem.New(problem.NotFound, "There is no such project, or it is not yours.")
+	}
 	f, spec, items := readWebhookForm(v.r.PostForm)
 	if len(items) > 0 {
-		f.tell(append(items, v.check(project, spec)...))
+		f.tell(append(items, v.gw.CheckSpec(project, spec)...))
 		return v.showForm(http.StatusUnprocessableEntity, "", project, f, "")
 	}
 	w, secret, err := v.gw.CreateWebhook(v.ctx(), v.by, project, spec)
@@ -116,23 +119,6 @@ func (v *visit) create() error {
 		return v.refuseForm("", project, f, err)
 	}
 	return v.showWebhook(http.StatusCreated, w, secret, true)
-}
-
-// check returns what the gateway would say about a specification that the form
-// has faults in already, so that all of them are told at once.
-func (v *visit) check(project string, spec gateway.WebhookSpec) []problem.Item {
-	s := v.gw.Settings()
-	if s == nil {
-		return nil
-	}
-	items := gateway.CheckSubscription(&webhook.Subscription{
-		ProjectID: project, URL: spec.URL, Description: spec.Description, Events: spec.Events,
-		Filters: spec.Filters, Filter: spec.Filter, Headers: spec.Headers,
-	}, s.CheckContext())
-	if spec.Secret != "" {
-		items = append(items, secretProblems(spec.Secret)...)
-	}
-	return items
 }
 
 // refuseForm shows a form again with what the gateway has against it.
@@ -186,24 +172,17 @@ func (v *visit) edit() error {
 		return errStatic
 	}
 	f, spec, items := readWebhookForm(v.r.PostForm)
-	if len(items) > 0 {
-		f.tell(append(items, v.check(w.ProjectID, spec)...))
-		return v.showForm(http.StatusUnprocessableEntity, w.ID, w.ProjectID, f, "")
-	}
-	_, err = v.gw.ChangeWebhook(v.ctx(), v.by, w.ID, f.Version, func(s *gateway.WebhookSpec) {
+	change := func(s *gateway.WebhookSpec) {
 		spec.Status, spec.Secret = s.Status, ""
 		*s = spec
-	})
+	}
+	if len(items) > 0 {
+		f.tell(append(items, v.gw.CheckChange(v.by, w.ID, change)...))
+		return v.showForm(http.StatusUnprocessableEntity, w.ID, w.ProjectID, f, "")
+	}
+	_, err = v.gw.ChangeWebhook(v.ctx(), v.by, w.ID, f.Version, change)
 	if err != nil {
 		return v.refuseForm(w.ID, w.ProjectID, f, err)
 	}
 	return v.redirect("/webhook/" + w.ID + "?done=changed")
-}
-
-// secretProblems returns what keeps a text from being a secret.
-func secretProblems(secret string) []problem.Item {
-	if n := len([]rune(secret)); n < 16 || n > 256 {
-		return []problem.Item{{Code: problem.InvalidValue, Pointer: "#/secret", Detail: "A secret has 16 to 256 characters."}}
-	}
-	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -232,9 +233,11 @@ func (f *webhookForm) readPace(spec *gateway.WebhookSpec, items *[]problem.Item)
 	}
 	if f.Concurrency != "" {
 		n, err := strconv.Atoi(f.Concurrency)
-		if spec.Concurrency = n; err != nil || n < 1 {
-			refuse("#/concurrency", "The concurrency must be a whole number from 1 to 1000.")
+		if err != nil || n == 0 {
+			refuse("#/concurrency", fmt.Sprintf("The concurrency must be a whole number from 1 to %d.", gateway.MaxConcurrency))
+			n = 0 // of too many digits Atoi makes the largest number
 		}
+		spec.Concurrency = n
 	}
 	switch words := strings.FieldsFunc(f.Retry, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }); {
 	case f.Retry == "":
@@ -342,8 +345,7 @@ func (f *webhookForm) Advanced() bool {
 	return f.Retry+f.Timeout+f.Rate+f.Concurrency != "" || f.Fault("retry")+f.Fault("timeout")+f.Fault("rate_limit")+f.Fault("concurrency") != ""
 }
 
-// tell puts the problems of a gateway at the fields and rows that they are
-// about.
+// tell puts problems at the fields and rows that they are about.
 func (f *webhookForm) tell(items []problem.Item) {
 	f.faults = newFaults(items)
 	for _, it := range items {
@@ -352,15 +354,18 @@ func (f *webhookForm) tell(items []problem.Item) {
 		case "filters":
 			for i := range f.Filters {
 				if f.Filters[i].Path == name && name != "" {
-					f.Filters[i].Fault = it.Detail
+					addFault(&f.Filters[i].Fault, it.Detail)
 				}
 			}
 		case "headers":
 			for i := range f.Headers {
 				if strings.EqualFold(f.Headers[i].Name, name) {
-					f.Headers[i].Fault = it.Detail
+					addFault(&f.Headers[i].Fault, it.Detail)
 				}
 			}
 		}
 	}
 }
+
+// addFault adds to what is wrong with a row.
+func addFault(to *string, text string) { *to = strings.TrimSpace(*to + " " + text) }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -108,7 +109,7 @@ func TestEveryProblemOfAFormIsShownAtOnceAndInputIsKept(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.text())
 	}
 	got.wants(t, "This could not be saved", `id="url-fault"`, `id="events-fault"`, "This must be a number", "Line 1", `id="filter-fault"`,
-		"A rate limit is", "The concurrency must be", "These must be waits", "A secret has 16", `value="kept-value"`, `value="many"`, "&lt;b&gt;kept")
+		"A rate limit is", "The concurrency must be", "These must be waits", "The secret has 4 characters", `value="kept-value"`, `value="many"`, "&lt;b&gt;kept")
 	for _, secret := range []string{"hush-token", `"hush"`} {
 		if strings.Contains(got.body, secret) {
 			t.Errorf("the page repeats %q", secret)
@@ -120,6 +121,111 @@ func TestEveryProblemOfAFormIsShownAtOnceAndInputIsKept(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.text())
 	}
 	got.wants(t, `id="events-fault"`, `id="filter-fault"`, "Line 1", `value="29s"`)
+}
+
+// fieldFaults counts the faults in the summary of a form by their fields.
+func (p page) fieldFaults() map[string]int {
+	faults := make(map[string]int)
+	for _, m := range regexp.MustCompile(`<li><a href="#([a-z_]+)">`).FindAllStringSubmatch(p.body, -1) {
+		faults[m[1]]++
+	}
+	return faults
+}
+
+func TestAFaultInEachFieldIsShownThereOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.create(nil)
+	b := w.signedIn(acmeKey)
+	sound := url.Values{"project": {"acme"}, "url": {w.receiver.URL}, "events": {"*"}}
+	faulty := func() url.Values { // to the gateway, and to the form in its last field
+		return url.Values{
+			"project": {"acme"}, "url": {"ftp://example.com"}, "description": {strings.Repeat("d", 501)}, "other_events": {"no.such_type"},
+			"filter_path": {"bad..path"}, "filter_kind": {"text"}, "filter_value": {"kept-value"}, "filter": {"type =="},
+			"header_name": {"Host"}, "header_value": {"kept-header"}, "secret": {"whsec_no base64!"},
+			"timeout": {"99s"}, "retry": {"1m 1ms"}, "rate_limit": {"2000000/s"}, "concurrency": {"5000"},
+			"auth": {"bearer"},
+		}
+	}
+	fields := map[string]string{
+		"url": "url", "description": "description", "events": "other_events", "filters": "filter_path", "filter": "filter", "headers": "header_name",
+		"secret": "secret", "timeout": "timeout", "retry": "retry", "rate_limit": "rate_limit", "concurrency": "concurrency", "auth": "auth",
+	}
+	for _, path := range []string{"/new", "/webhook/" + id + "/edit"} {
+		want := make(map[string]int)
+		for field := range fields {
+			want[field] = 1
+		}
+		if path != "/new" {
+			delete(want, "secret") // the form of a webhook that is there has none
+		}
+		got := b.post(path, faulty())
+		if got.status != http.StatusUnprocessableEntity || !maps.Equal(got.fieldFaults(), want) {
+			t.Errorf("%s: %d, faults of %v, want %v", path, got.status, got.fieldFaults(), want)
+		}
+		for name, values := range faulty() {
+			if name != "secret" && name != "auth" && name != "filter_kind" && name != "filter" && !strings.Contains(got.body, `value="`+values[0]+`"`) {
+				t.Errorf("%s: %s is not kept", path, name)
+			}
+		}
+		got.wants(t, ">type ==</textarea>")
+		if strings.Contains(got.body, "whsec_no") {
+			t.Errorf("%s: the page repeats the secret", path)
+		}
+		// Each alone is the same, whoever finds it.
+		for field, name := range fields {
+			if want[field] == 0 {
+				continue
+			}
+			form := maps.Clone(sound)
+			for from, to := range faulty() {
+				if from == name || strings.HasPrefix(name, "filter_") && strings.HasPrefix(from, "filter_") || name == "header_name" && from == "header_value" {
+					form[from] = to
+				}
+			}
+			if got := b.post(path, form); got.status != http.StatusUnprocessableEntity || !maps.Equal(got.fieldFaults(), map[string]int{field: 1}) {
+				t.Errorf("%s: %s alone: %d, faults of %v", path, field, got.status, got.fieldFaults())
+			}
+		}
+	}
+	for _, concurrency := range []string{"0", "-5", "four", "99999999999999999999"} {
+		form := maps.Clone(sound)
+		form.Set("concurrency", concurrency)
+		form.Set("timeout", "soon")
+		if got := b.post("/new", form).fieldFaults(); got["concurrency"] != 1 || got["timeout"] != 1 {
+			t.Errorf("concurrency %s: faults of %v", concurrency, got)
+		}
+	}
+}
+
+func TestASecretIsJudgedAsTheGatewayJudgesIt(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.signedIn(acmeKey)
+	for _, secret := range []string{"hush", "hush-hush-hush-hush\n", "whsec_hush-hush-hush", "whsec_aHVzaA==", strings.Repeat("hush", 65), "a secret of good length"} {
+		spec := gateway.WebhookSpec{URL: w.receiver.URL, Events: []string{"*"}, Secret: secret}
+		items := w.gw.CheckSpec("acme", spec)
+		got := b.post("/new", url.Values{"project": {"acme"}, "url": {w.receiver.URL}, "events": {"*"}, "secret": {secret}, "timeout": {"soon"}})
+		if got.fieldFaults()["secret"] != len(items) {
+			t.Errorf("%q: faults of %v, want %v", secret, got.fieldFaults(), items)
+		}
+		for _, it := range items {
+			got.wants(t, it.Detail)
+		}
+	}
+}
+
+func TestAFaultyChangeDoesNotTellOfWhatStays(t *testing.T) {
+	w := newWorld(t, nil)
+	id := w.create(func(s *gateway.WebhookSpec) {
+		s.Headers = []webhook.Header{{Name: "Authorization", Value: "Bearer hush"}}
+	})
+	got := w.signedIn(acmeKey).post("/webhook/"+id+"/edit", url.Values{
+		"url": {w.receiver.URL}, "events": {"*"}, "timeout": {"soon"},
+		"header_name": {"Authorization", "X-Token"}, "header_value": {gateway.Masked, gateway.Masked},
+	})
+	if want := map[string]int{"timeout": 1, "headers": 1}; !maps.Equal(got.fieldFaults(), want) {
+		t.Errorf("faults of %v, want %v", got.fieldFaults(), want)
+	}
+	got.wants(t, "X-Token: The value stands for a stored one")
 }
 
 func TestAnotherProjectIsNotFound(t *testing.T) {
@@ -139,8 +245,10 @@ func TestAnotherProjectIsNotFound(t *testing.T) {
 			t.Errorf("POST %s: %d, want 404", path, got.status)
 		}
 	}
-	if got := b.post("/new", url.Values{"project": {"other"}, "url": {w.receiver.URL}, "events": {"*"}}); got.status != 404 {
-		t.Errorf("add: %d, want 404", got.status)
+	for _, timeout := range []string{"", "soon"} {
+		if got := b.post("/new", url.Values{"project": {"other"}, "url": {w.receiver.URL}, "events": {"*"}, "timeout": {timeout}}); got.status != 404 {
+			t.Errorf("add with timeout %q: %d, want 404", timeout, got.status)
+		}
 	}
 }
 

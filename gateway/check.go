@@ -72,6 +72,42 @@ func CheckSubscription(sub *webhook.Subscription, c CheckContext) []problem.Item
 	return items
 }
 
+// CheckSpec returns what CreateWebhook would find wrong with a spec; nothing
+// while the gateway is not ready, which is then the answer to everything.
+func (g *Gateway) CheckSpec(projectID string, spec WebhookSpec) []problem.Item {
+	gen, err := g.generation()
+	if err != nil {
+		return nil
+	}
+	return gen.judge(&spec, &webhook.Subscription{ProjectID: projectID}, nil)
+}
+
+// CheckChange returns what ChangeWebhook would find wrong with a change of a
+// webhook; nothing if there is no such webhook for the key.
+func (g *Gateway) CheckChange(by *Key, id string, change func(*WebhookSpec)) []problem.Item {
+	gen, err := g.generation()
+	if err != nil {
+		return nil
+	}
+	before, err := gen.webhookFor(by, id)
+	if err != nil {
+		return nil
+	}
+	spec, after := specOf(before), *before
+	change(&spec)
+	return gen.judge(&spec, &after, before)
+}
+
+// judge writes a spec into sub and returns what is wrong with it. before is the
+// webhook that is changed, of which sub is a copy; nil for a new one.
+func (gen *Generation) judge(spec *WebhookSpec, sub, before *webhook.Subscription) []problem.Item {
+	items := append(spec.apply(sub, before), CheckSubscription(sub, gen.check)...)
+	if before == nil {
+		return items
+	}
+	return changedOnly(items, before, sub)
+}
+
 func checkProject(sub *webhook.Subscription) []problem.Item {
 	const pointer = "#/project_id"
 	switch {

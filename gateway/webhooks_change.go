@@ -41,9 +41,7 @@ func (g *Gateway) CreateWebhook(ctx context.Context, by *Key, projectID string, 
 		secret = signer.Generate()
 		spec.Secret = secret
 	}
-	items := spec.apply(sub, nil)
-	items = append(items, CheckSubscription(sub, gen.check)...)
-	if len(items) > 0 {
+	if items := gen.judge(&spec, sub, nil); len(items) > 0 {
 		return Webhook{}, "", invalidWebhook(items)
 	}
 
@@ -150,9 +148,7 @@ func (g *Gateway) changeWebhook(ctx context.Context, by *Key, id, ifMatch string
 	spec := specOf(h.sub)
 	change(&spec)
 	sub := *h.sub
-	items := spec.apply(&sub, h.sub)
-	items = append(items, changedOnly(CheckSubscription(&sub, gen.check), h.sub, &sub)...)
-	if len(items) > 0 {
+	if items := gen.judge(&spec, &sub, h.sub); len(items) > 0 {
 		return Webhook{}, invalidWebhook(items)
 	}
 	if reflect.DeepEqual(&sub, h.sub) {
