@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -15,8 +14,6 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
-
-const day = 24 * time.Hour
 
 // duration is a duration as Caddy writes and reads it: "90s", "2d".
 type duration time.Duration
@@ -32,7 +29,7 @@ func (v *duration) read(d *decoder, raw jsontext.Value, at string) {
 	if !ok {
 		return
 	}
-	parsed, err := parseDuration(text)
+	parsed, err := webhook.ParseDuration(text)
 	if err != nil {
 		d.add(problem.InvalidValue, durationHint, at)
 		return
@@ -43,56 +40,6 @@ func (v *duration) read(d *decoder, raw jsontext.Value, at string) {
 // Schema implements huma.SchemaProvider.
 func (*duration) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeString, Description: "A duration such as 90s, 5m or 2d.", Examples: []any{"90s"}}
-}
-
-// errDuration is for texts that are no duration.
-var errDuration = errors.New("no duration")
-
-// parseDuration reads what Caddy reads: a duration of package time, with days
-// ("d", 24 hours) as a further unit.
-func parseDuration(text string) (time.Duration, error) {
-	if len(text) > 64 {
-		return 0, errDuration
-	}
-	var rest strings.Builder
-	for {
-		unit := strings.IndexByte(text, 'd')
-		if unit < 0 {
-			break
-		}
-		number := unit
-		for number > 0 && (text[number-1] == '.' || '0' <= text[number-1] && text[number-1] <= '9') {
-			number--
-		}
-		days, err := strconv.ParseFloat(text[number:unit], 64)
-		if err != nil || days > math.MaxInt64/float64(day) {
-			return 0, errDuration
-		}
-		rest.WriteString(text[:number])
-		rest.WriteString(strconv.FormatFloat(days*24, 'f', -1, 64))
-		rest.WriteByte('h')
-		text = text[unit+1:]
-	}
-	rest.WriteString(text)
-	parsed, err := time.ParseDuration(rest.String())
-	if err != nil {
-		return 0, errDuration
-	}
-	return parsed, nil
-}
-
-// formatDuration writes a duration in the largest unit that divides it: "90s",
-// "2d".
-func formatDuration(d time.Duration) string {
-	for _, u := range []struct {
-		name string
-		unit time.Duration
-	}{{"d", day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}, {"ms", time.Millisecond}} {
-		if d != 0 && d%u.unit == 0 {
-			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
-		}
-	}
-	return d.String()
 }
 
 // timeout is a duration that overrides a setting, so that zero, which would

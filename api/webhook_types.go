@@ -67,12 +67,12 @@ func newWireWebhook(w *gateway.Webhook, secret string) wireWebhook {
 	if w.Retry != nil {
 		waits := make([]string, len(w.Retry))
 		for i, wait := range w.Retry {
-			waits[i] = formatDuration(wait)
+			waits[i] = webhook.FormatDuration(wait)
 		}
 		out.Retry = &waits
 	}
 	if w.Timeout != 0 {
-		out.Timeout = textOrNull(formatDuration(w.Timeout))
+		out.Timeout = textOrNull(webhook.FormatDuration(w.Timeout))
 	}
 	if w.Concurrency != 0 {
 		out.Concurrency = &w.Concurrency

@@ -220,8 +220,8 @@ func (f *webhookForm) readPace(spec *gateway.WebhookSpec, items *[]problem.Item)
 		*items = append(*items, problem.Item{Code: problem.InvalidValue, Pointer: pointer, Detail: detail})
 	}
 	if f.Timeout != "" {
-		d, ok := parseDuration(f.Timeout)
-		if spec.Timeout = d; !ok || d == 0 {
+		d, err := webhook.ParseDuration(f.Timeout)
+		if spec.Timeout = d; err != nil || d == 0 {
 			refuse("#/timeout", "The timeout must be 1s to 30s.")
 		}
 	}
@@ -245,27 +245,14 @@ func (f *webhookForm) readPace(spec *gateway.WebhookSpec, items *[]problem.Item)
 		spec.Retry = []time.Duration{}
 	default:
 		for _, word := range words[:min(len(words), maxRows)] {
-			d, ok := parseDuration(word)
-			if !ok {
+			d, err := webhook.ParseDuration(word)
+			if err != nil {
 				refuse("#/retry", `These must be waits such as "1m 5m 1h", or "off".`)
 				return
 			}
 			spec.Retry = append(spec.Retry, d)
 		}
 	}
-}
-
-// parseDuration reads 90s, 5m, 1h30m or 2d.
-func parseDuration(text string) (time.Duration, bool) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		n, err := strconv.Atoi(days)
-		if err != nil || n < 0 || n > 3650 {
-			return 0, false
-		}
-		return time.Duration(n) * 24 * time.Hour, true
-	}
-	d, err := time.ParseDuration(text)
-	return d, err == nil && d >= 0
 }
 
 // formOf returns the form of a webhook as it is.
@@ -282,7 +269,7 @@ func formOf(w gateway.Webhook) *webhookForm {
 		f.Headers = append(f.Headers, headerRow{Name: h.Name, Value: h.Value})
 	}
 	if w.Timeout != 0 {
-		f.Timeout = durationSetting(w.Timeout)
+		f.Timeout = webhook.FormatDuration(w.Timeout)
 	}
 	if w.Concurrency != 0 {
 		f.Concurrency = strconv.Itoa(w.Concurrency)
@@ -300,7 +287,7 @@ func retryText(steps []time.Duration) string {
 	}
 	words := make([]string, len(steps))
 	for i, step := range steps {
-		words[i] = durationSetting(step)
+		words[i] = webhook.FormatDuration(step)
 	}
 	return strings.Join(words, " ")
 }

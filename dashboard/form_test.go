@@ -4,7 +4,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -72,22 +71,6 @@ func FuzzVisible(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestDurationsAreRead(t *testing.T) {
-	for text, want := range map[string]time.Duration{"90s": 90 * time.Second, "2d": 48 * time.Hour, "1h30m": 90 * time.Minute, "0s": 0} {
-		if got, ok := parseDuration(text); !ok || got != want {
-			t.Errorf("%s: %v, %v", text, got, ok)
-		}
-		if back, ok := parseDuration(durationSetting(want)); !ok || back != want {
-			t.Errorf("%v is written %s", want, durationSetting(want))
-		}
-	}
-	for _, text := range []string{"", "5", "-1s", "d", "-2d", "99999999999d", "1.5d", "soon"} {
-		if got, ok := parseDuration(text); ok {
-			t.Errorf("%q is read as %v", text, got)
-		}
-	}
 }
 
 func TestColumnsFitAndShowEveryFailure(t *testing.T) {

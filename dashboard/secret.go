@@ -50,8 +50,7 @@ func (v *visit) rotate() error {
 	if page.Previous {
 		r.Primary = webhook.SecretPrevious
 	}
-	var ok bool
-	if r.Overlap, ok = parseDuration(page.Overlap); !ok && page.Overlap != "" {
+	if r.Overlap, err = webhook.ParseDuration(page.Overlap); err != nil && page.Overlap != "" {
 		page.Fault, page.Field = "The overlap must be a duration such as 24h or 2d.", "overlap"
 		return v.showSecretForm(http.StatusUnprocessableEntity, w, page)
 	}

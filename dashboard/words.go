@@ -135,19 +135,6 @@ func durationWords(d time.Duration) string {
 	}
 }
 
-// durationSetting writes a duration as settings have it: 90s, 5m, 2d.
-func durationSetting(d time.Duration) string {
-	for _, unit := range []struct {
-		of   time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}} {
-		if d%unit.of == 0 && d != 0 {
-			return strconv.FormatInt(int64(d/unit.of), 10) + unit.name
-		}
-	}
-	return d.String()
-}
-
 // countText writes a number with separators: 12,345.
 func countText(n any) string {
 	switch n := n.(type) {
