@@ -393,6 +393,13 @@ func TestPauseResumeRotateDelete(t *testing.T) {
 	if got := b.post("/webhook/"+id+"/secret", url.Values{"overlap": {"a day"}, "force": {"yes"}}); got.status != 422 {
 		t.Errorf("no duration: %d", got.status)
 	}
+	for _, overlap := range []string{"a day", "40d", "-1s"} {
+		got := b.post("/webhook/"+id+"/secret", url.Values{"overlap": {overlap}, "secret": {"hush"}, "force": {"yes"}})
+		got.wants(t, "The overlap must be", "The secret has 4 characters", `value="`+overlap+`"`)
+		if n := strings.Count(got.body, `aria-invalid="true"`); got.status != 422 || n != 2 {
+			t.Errorf("overlap %s and a short secret: %d with %d fields marked, want 2", overlap, got.status, n)
+		}
+	}
 	b.open("/webhook/"+id+"/delete").wants(t, "cannot be undone")
 	got := b.post("/webhook/"+id+"/delete", url.Values{})
 	b.open(got.header.Get("Location")).wants(t, "The webhook was deleted")

@@ -16,9 +16,11 @@ type secretPage struct {
 	Previous bool // the secret in use goes on signing
 	Force    bool
 	Underway bool
-	Fault    string
-	Field    string
+	Faults   faults
 }
+
+// Fault returns what is wrong with a field.
+func (p secretPage) Fault(field string) string { return p.Faults.of(field) }
 
 func (v *visit) secretForm() error {
 	if err := gateway.RequireScope(v.by, gateway.ScopeManage); err != nil {
@@ -40,6 +42,9 @@ func (v *visit) showSecretForm(status int, w gateway.Webhook, page secretPage) e
 }
 
 func (v *visit) rotate() error {
+	if err := gateway.RequireScope(v.by, gateway.ScopeManage); err != nil {
+		return err
+	}
 	w, err := v.find()
 	if err != nil {
 		return err
@@ -51,7 +56,8 @@ func (v *visit) rotate() error {
 		r.Primary = webhook.SecretPrevious
 	}
 	if r.Overlap, err = webhook.ParseDuration(page.Overlap); err != nil && page.Overlap != "" {
-		page.Fault, page.Field = "The overlap must be a duration such as 24h or 2d.", "overlap"
+		items := v.gw.CheckRotation(v.by, w.ID, r)
+		page.Faults = append(newFaults(items), fault{"overlap", "The overlap must be a duration such as 24h or 2d."})
 		return v.showSecretForm(http.StatusUnprocessableEntity, w, page)
 	}
 	w2, secret, err := v.gw.RotateSecret(v.ctx(), v.by, w.ID, r)
@@ -60,10 +66,9 @@ func (v *visit) rotate() error {
 	case err == nil:
 		return v.showWebhook(http.StatusOK, w2, secret, false)
 	case e.Code == problem.Invalid && len(e.Items) > 0:
-		page.Field, _ = splitPointer(e.Items[0].Pointer)
-		page.Fault = newFaults(e.Items)[0].Text
+		page.Faults = newFaults(e.Items)
 	case e.Code == problem.Invalid, e.Code == problem.Conflict:
-		page.Fault, page.Field = e.Detail, "force"
+		page.Faults = faults{{"force", e.Detail}}
 	default:
 		return err
 	}
