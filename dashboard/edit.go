@@ -67,7 +67,7 @@ func (v *visit) eventGroups(f *webhookForm) (groups []eventGroup, all bool) {
 		ticked[event] = true
 	}
 	byNoun := make(map[string]int)
-	for _, t := range v.eventTypes() {
+	for _, t := range v.gw.EventTypes() {
 		noun, _, _ := strings.Cut(t.Type, ".")
 		at, ok := byNoun[noun]
 		if !ok {
@@ -88,17 +88,6 @@ func (v *visit) eventGroups(f *webhookForm) (groups []eventGroup, all bool) {
 	slices.Sort(others)
 	f.OtherEvents = strings.Join(others, " ")
 	return groups, all
-}
-
-// eventTypes lists what webhooks can subscribe to.
-func (v *visit) eventTypes() []webhook.EventType {
-	types := v.gw.EventTypes()
-	for _, t := range webhook.OperationalTypes() {
-		if !slices.ContainsFunc(types, func(have webhook.EventType) bool { return have.Type == t.Type }) {
-			types = append(types, t)
-		}
-	}
-	return types
 }
 
 func (v *visit) create() error {

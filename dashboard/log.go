@@ -70,7 +70,7 @@ func (v *visit) logFilter() (logFilter, gateway.DeliveryFilter) {
 // log returns a part of a webhook's log.
 func (v *visit) log(w gateway.Webhook, filter gateway.DeliveryFilter, p gateway.Page) (logPage, error) {
 	page := logPage{Webhook: w, Statuses: webhook.Statuses, First: p.Cursor == ""}
-	for _, t := range v.eventTypes() {
+	for _, t := range v.gw.EventTypes() {
 		page.Types = append(page.Types, t.Type)
 	}
 	// A page of the store can be short although there is more behind it.

@@ -335,6 +335,10 @@ func TestTestEventShowsTheAnswer(t *testing.T) {
 	id := w.create(nil)
 	b := w.signedIn(acmeKey)
 	b.open("/webhook/"+id+"/test?type=api_key.created").wants(t, "My API Key")
+	for pattern, sample := range map[string]string{"*": "A sample project", "usage.*": "threshold_percent", "webhook.*": "failing", "api_key.revoked": "revoked_at"} {
+		other := w.create(func(s *gateway.WebhookSpec) { s.Events = []string{pattern} })
+		b.open("/webhook/"+other+"/test").wants(t, sample)
+	}
 	b.post("/webhook/"+id+"/test", url.Values{"type": {"usage.limit_exceeded"}, "data": {"{}"}, "sample": {"1"}}).wants(t, "100001")
 	got := b.post("/webhook/"+id+"/test", url.Values{"type": {"api_key.created"}, "data": {`{"id":"mine"}`}})
 	got.wants(t, "What came back", "answered 200 OK", "test is true")

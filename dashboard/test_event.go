@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/tengineai/webhook-gateway/filter"
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/webhook"
@@ -32,37 +33,16 @@ func (v *visit) testForm() error {
 
 // newTestPage prepares the form with the sample of a type.
 func (v *visit) newTestPage(w gateway.Webhook, name string) testPage {
-	page := testPage{Webhook: w, Types: v.eventTypes(), Type: name}
+	page := testPage{Webhook: w, Types: v.gw.EventTypes(), Type: name}
 	at := slices.IndexFunc(page.Types, func(t webhook.EventType) bool { return t.Type == name })
 	if at < 0 {
-		at = max(0, slices.IndexFunc(page.Types, func(t webhook.EventType) bool { return subscribes(w.Events, t.Type) }))
+		at = max(0, slices.IndexFunc(page.Types, func(t webhook.EventType) bool { return filter.MatchesEvents(w.Events, t.Type) }))
 	}
 	if at < len(page.Types) {
 		page.Type = page.Types[at].Type
 		page.Data = string(pretty(page.Types[at].Sample))
 	}
 	return page
-}
-
-// subscribes says whether one of the patterns stands for a type.
-func subscribes(patterns []string, name string) bool {
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		if noun, ok := cutWildcard(p); ok {
-			return noun == "" && !webhook.IsOperational(name) || noun != "" && len(name) > len(noun) && name[:len(noun)+1] == noun+"."
-		}
-		return p == name
-	})
-}
-
-// cutWildcard returns the noun of "noun.*"; it is empty for "*".
-func cutWildcard(pattern string) (noun string, ok bool) {
-	if pattern == "*" {
-		return "", true
-	}
-	if n := len(pattern) - 2; n > 0 && pattern[n:] == ".*" {
-		return pattern[:n], true
-	}
-	return "", false
 }
 
 func (v *visit) showTest(status int, page testPage) error {

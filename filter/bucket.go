@@ -144,15 +144,22 @@ func (b *bucket) drop(l *list) {
 // groupKeys reduces an events list to patterns no two of which mean the same
 // event.
 func groupKeys(events []string) []string {
+	if slices.Contains(events, "*") { // all but the operational types
+		keys := []string{"*"}
+		for _, t := range webhook.OperationalTypes() {
+			if MatchesEvents(events, t.Type) {
+				keys = append(keys, t.Type)
+			}
+		}
+		return keys
+	}
 	keys := make(map[string]bool, len(events))
 	for _, pattern := range events {
 		keys[pattern] = true
 	}
 	for key := range keys {
 		noun, _, _ := strings.Cut(key, ".")
-		byNoun := noun+".*" != key && keys[noun+".*"]
-		byAll := key != "*" && keys["*"] && noun != Operational
-		if byNoun || byAll {
+		if noun+".*" != key && keys[noun+".*"] {
 			delete(keys, key)
 		}
 	}

@@ -183,7 +183,7 @@ func (x *Index) eachGroup(ev *Event, visit func(*group)) {
 			continue
 		}
 		for _, key := range [...]string{ev.event.Type, ev.noun + ".*", "*", anyType} {
-			if key == "*" && ev.noun == Operational {
+			if key == "*" && webhook.IsOperational(ev.event.Type) {
 				continue
 			}
 			if g := b.groups[key]; g != nil {

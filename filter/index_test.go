@@ -94,8 +94,8 @@ func TestJudgeTellsWhy(t *testing.T) {
 func TestIndexAgreesWithJudge(t *testing.T) {
 	t.Parallel()
 	projects := []string{"proj_123", "proj_2", webhook.AllProjects}
-	patterns := []string{"project.created", "project.updated", "project.*", "api_key.created", "api_key.*", "*", "webhook.disabled", "webhook.*", "usage.x.y"}
-	types := []string{"project.created", "api_key.created", "webhook.disabled", "usage.x.y"}
+	patterns := []string{"project.created", "project.updated", "project.*", "api_key.created", "api_key.*", "*", "webhook.disabled", "webhook.*", "webhook.custom", "usage.x.y"}
+	types := []string{"project.created", "api_key.created", "webhook.disabled", "webhook.custom", "usage.x.y"}
 	paths := []string{"data.a", "data.b", "data.a.b", "data.o.p", "project.name", "type", "id", "api_key.a", "data"}
 	scalars := []string{`1`, `1.0`, `0`, `-0`, `"1"`, `"x"`, `true`, `false`, `null`, `"My Project"`, `"evt_1"`, `"project.created"`}
 	values := append([]string{`{"b":1}`, `{"p":"x"}`, `[1]`, `[]`, `{}`}, scalars...)

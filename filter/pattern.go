@@ -1,10 +1,10 @@
 package filter
 
-import "strings"
+import (
+	"strings"
 
-// Operational is the noun of the operational events (webhook.disabled and so
-// on). Unlike the others they are never meant by "*".
-const Operational = "webhook"
+	"github.com/tengineai/webhook-gateway/webhook"
+)
 
 // MatchesType says whether an entry of a subscription's events list means the
 // event type: a type by its name, "noun.*" for every type whose first word is
@@ -14,10 +14,10 @@ func MatchesType(pattern, eventType string) bool {
 	if pattern == eventType {
 		return true
 	}
-	noun, rest, _ := strings.Cut(eventType, ".")
 	if pattern == "*" {
-		return noun != Operational
+		return !webhook.IsOperational(eventType)
 	}
+	noun, rest, _ := strings.Cut(eventType, ".")
 	return rest != "" && strings.HasSuffix(pattern, ".*") && pattern[:len(pattern)-2] == noun
 }
 

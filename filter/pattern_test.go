@@ -23,6 +23,9 @@ func TestMatchesType(t *testing.T) {
 		{"webhook.*", "webhook.disabled", true},
 		{"webhook.disabled", "webhook.disabled", true},
 		{"*", "webhooks.created", true},
+		{"*", "webhook.custom", true}, // a type of a catalogue, like any other
+		{"*", "webhook.disabled.twice", true},
+		{"webhook.*", "webhook.custom", true},
 		{"*.*", "project.created", false},
 		{".*", "project.created", false},
 		{"", "project.created", false},

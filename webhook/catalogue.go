@@ -100,8 +100,9 @@ func (c *Catalogue) Lookup(name string) (EventType, bool) {
 }
 
 // OperationalTypes lists the types that the gateway itself publishes (contract
-// section 3). They are in no catalogue: webhooks get them only by name or
-// "webhook.*".
+// section 3). They are in no catalogue, and "*" does not mean them: webhooks get
+// them only by name or "webhook.*". Other types of that noun, which a catalogue may
+// have, are like any other.
 func OperationalTypes() []EventType { return slices.Clone(operationalTypes) }
 
 // IsOperational reports whether name is one of OperationalTypes.
