@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/tengineai/webhook-gateway/api"
+	"github.com/tengineai/webhook-gateway/problem"
 )
 
 // openAPI judges answers by the document that is served.
@@ -98,10 +98,7 @@ func (o *openAPI) check(r reply) error {
 	if contents[mediaType] == nil {
 		return fmt.Errorf("media type %q is not documented", mediaType)
 	}
-	for i := range keys {
-		keys[i] = url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(keys[i]))
-	}
-	at := documentURL + "#/" + strings.Join(keys, "/") + "/content/" + url.PathEscape(strings.ReplaceAll(mediaType, "/", "~1")) + "/schema"
+	at := documentURL + problem.Pointer(append(keys, "content", mediaType, "schema")...)
 	schema, err := o.compiler.Compile(at)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"errors"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -250,7 +249,7 @@ func (d *decoder) text(raw jsontext.Value, at string) (string, bool) {
 
 // join returns the pointer to a member of what at points to.
 func join(at, name string) string {
-	return at + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+	return string(problem.AppendPointer([]byte(at), name))
 }
 
 // notTold returns those of the items that are about something that no item of

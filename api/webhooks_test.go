@@ -79,6 +79,7 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 		{"duplicates", "POST", webhooksOfAcme, `{"url":"https://example.com","url":"https://hush.example.com","events":["*"],"headers":{"X-A":"hush","x-a":"hush"},"bogus":1}`, []string{
 			"duplicate_member #/url", "unknown_member #/bogus", "duplicate_member #/headers/x-a",
 		}},
+		{"one thing is told once", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"a!b (c)":1,"a!b (c)":2}`, []string{"duplicate_member #/a!b%20(c)"}},
 		{"headers", "POST", webhooksOfAcme, `{"url":"https://example.com","events":["*"],"headers":{"Host":"hush","X-~/":"hush","X":5}}`, []string{
 			"wrong_type #/headers/X", "reserved #/headers/Host", "invalid_value #/headers/X-~0~1",
 		}},

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -47,12 +46,9 @@ func (fs faults) of(field string) string {
 	return strings.Join(texts, " ")
 }
 
-// splitPointer returns the first two names of a JSON pointer in fragment form.
+// splitPointer returns the first two names of a pointer, empty where there are
+// none.
 func splitPointer(pointer string) (field, name string) {
-	rest := strings.TrimPrefix(pointer, "#/")
-	field, name, _ = strings.Cut(rest, "/")
-	if plain, err := url.PathUnescape(name); err == nil {
-		name = plain
-	}
-	return field, strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+	names := append(problem.PointerNames(pointer), "", "")
+	return names[0], names[1]
 }

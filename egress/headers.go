@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"net/url"
 	"slices"
 	"strings"
 
@@ -119,6 +118,5 @@ func headerPointer(name string) string {
 	if len(name) > MaxHeaderName {
 		return "#/headers"
 	}
-	token := strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	return "#/headers/" + url.PathEscape(token)
+	return problem.Pointer("headers", name)
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -225,8 +224,7 @@ func FilterProblem(e *filter.Error) problem.Item {
 	if e.Map {
 		item.Pointer = "#/filters"
 		if e.Path != "" {
-			token := strings.NewReplacer("~", "~0", "/", "~1").Replace(e.Path)
-			item.Pointer += "/" + url.PathEscape(token)
+			item.Pointer = problem.Pointer("filters", e.Path)
 		}
 	}
 	return item

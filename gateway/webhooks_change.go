@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -282,7 +281,7 @@ func unmask(headers []webhook.Header, before *webhook.Subscription) []problem.It
 		}
 		if stored < 0 {
 			items = append(items, problem.Item{
-				Code: problem.InvalidValue, Pointer: "#/headers/" + pointerToken(h.Name),
+				Code: problem.InvalidValue, Pointer: problem.Pointer("headers", h.Name),
 				Detail: "The value stands for a stored one, but no value is stored for this header. Send the value itself.",
 			})
 			continue
@@ -290,11 +289,6 @@ func unmask(headers []webhook.Header, before *webhook.Subscription) []problem.It
 		headers[i].Value = before.Headers[stored].Value
 	}
 	return items
-}
-
-// pointerToken writes a member's name as part of a JSON pointer in a URI.
-func pointerToken(name string) string {
-	return url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
 
 // changedOnly leaves out what is wrong with members that did not change: they

@@ -119,31 +119,13 @@ func (c *canonicalizer) appendPointer(dst []byte, stack []container) []byte {
 // appendPointerToken appends a reference token for a quoted name; nothing when
 // the pointer would get too long.
 func appendPointerToken(dst, name []byte) []byte {
-	const digits = "0123456789ABCDEF"
-	start := len(dst)
 	if len(name) > maxPointer {
 		return dst
 	}
 	text, _ := jsontext.AppendUnquote(nil, name) // what is no text was noted; it becomes U+FFFD
-	dst = append(dst, '/')
-	for _, b := range text {
-		switch {
-		case b == '~':
-			dst = append(dst, "~0"...)
-		case b == '/':
-			dst = append(dst, "~1"...)
-		case inFragment[b]:
-			dst = append(dst, b)
-		default:
-			dst = append(dst, '%', digits[b>>4], digits[b&0xF])
-		}
+	longer := problem.AppendPointer(dst, string(text))
+	if len(longer) > maxPointer {
+		return dst
 	}
-	if len(dst) > maxPointer {
-		return dst[:start]
-	}
-	return dst
+	return longer
 }
-
-// inFragment holds the bytes that stand for themselves in a URI fragment (RFC
-// 3986 section 3.5), except the two that a JSON pointer escapes.
-var inFragment = newCharset(alphanumeric + "-._!$&'()*+,;=:@?")
