@@ -50,7 +50,7 @@ func (v *timeout) read(d *decoder, raw jsontext.Value, at string) {
 	before := len(d.items)
 	(*duration)(v).read(d, raw, at)
 	if len(d.items) == before && *v == 0 {
-		d.add(problem.InvalidValue, "The timeout must be 1s to 30s.", at)
+		d.add(problem.InvalidValue, gateway.TimeoutRule, at)
 	}
 }
 
@@ -66,7 +66,7 @@ func (v *concurrency) read(d *decoder, raw jsontext.Value, at string) {
 	case raw.Kind() != '0':
 		d.add(problem.WrongType, "This must be a whole number.", at)
 	case !ok || n < 1 || n > gateway.MaxConcurrency:
-		d.add(problem.InvalidValue, "The concurrency must be a whole number from 1 to "+strconv.Itoa(gateway.MaxConcurrency)+".", at)
+		d.add(problem.InvalidValue, gateway.ConcurrencyRule, at)
 	default:
 		*v = concurrency(n)
 	}
@@ -97,7 +97,7 @@ func (v *rate) read(d *decoder, raw jsontext.Value, at string) {
 	}
 	parsed, err := webhook.ParseRate(text)
 	if err != nil {
-		d.add(problem.InvalidValue, "A rate limit is 1 to 1000000 a second, minute or hour: 50/s, 100/m, 1000/h.", at)
+		d.add(problem.InvalidValue, gateway.RateRule, at)
 		return
 	}
 	*v = rate(parsed)

@@ -202,14 +202,10 @@ type rotation struct {
 	Force   member[bool]     `json:"force" required:"false" doc:"Whether to rotate within the overlap of an earlier rotation."`
 }
 
-// defaultOverlap is how long both secrets of a rotation sign unless said
-// otherwise.
-const defaultOverlap = 24 * time.Hour
-
 func (b *rotation) rotation() gateway.Rotation {
 	r := gateway.Rotation{
 		Secret:  b.Secret.Value,
-		Overlap: defaultOverlap,
+		Overlap: gateway.DefaultOverlap,
 		Primary: webhook.SecretPrimary,
 		Force:   b.Force.Value,
 	}

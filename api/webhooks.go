@@ -8,7 +8,6 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
-	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // projectPath and webhookPath are the parameters of paths.
@@ -174,15 +173,8 @@ func pageOfWebhooks(c *call, p gateway.Page) error {
 	return err
 }
 
-// projectAllowed is the exists of paths that begin with a project. A project is
-// there as soon as somebody names it; one that the key is not for is not.
-func projectAllowed(c *call) error {
-	id := c.path("project_id")
-	if !webhook.ValidProjectID(id) || !c.by.Allows(id) {
-		return problem.New(problem.NotFound, "There is no such project.")
-	}
-	return nil
-}
+// projectAllowed is the exists of paths that begin with a project.
+func projectAllowed(c *call) error { return gateway.RequireProject(c.by, c.path("project_id")) }
 
 func webhookExists(c *call) error {
 	return onlyMissing(c.gw.Webhook(c, c.asReader(), c.path("id")))

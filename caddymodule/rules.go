@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -87,12 +86,10 @@ func checkRetry(waits []caddy.Duration) error {
 	return nil
 }
 
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-
 // checkName checks the name of an API key or a webhook.
 func checkName(name string) error {
-	if !nameForm.MatchString(name) {
-		return fmt.Errorf("the name %q must have 1 to 63 of the characters a-z 0-9 _ - and begin with a letter or digit", name)
+	if !gateway.ValidName(name) {
+		return fmt.Errorf("the name %q %s", name, gateway.NameRule)
 	}
 	return nil
 }
@@ -107,7 +104,7 @@ func checkProjects(ids []string) error {
 			continue
 		}
 		if !webhook.ValidProjectID(id) {
-			return fmt.Errorf("%q is no project id: it has 1 to 128 of the characters A-Z a-z 0-9 _ . : -", id)
+			return fmt.Errorf("%q is no project id: it has %s", id, webhook.ProjectIDRule)
 		}
 	}
 	return nil

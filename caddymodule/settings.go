@@ -23,7 +23,6 @@ import (
 
 // The defaults of the settings (contract section 4).
 const (
-	defaultAPIVersion           = "2021-09-01"
 	defaultTimeout              = 5 * time.Second
 	defaultWorkers              = 256
 	defaultConcurrency          = 16
@@ -80,7 +79,7 @@ func (a *App) resolve(ctx caddy.Context) (*gateway.Settings, StoreOpener, error)
 // scalars returns settings with everything that is a plain value.
 func (a *App) scalars() (*gateway.Settings, error) {
 	s := &gateway.Settings{
-		APIVersion:           cmp.Or(a.APIVersion, defaultAPIVersion),
+		APIVersion:           cmp.Or(a.APIVersion, webhook.DefaultAPIVersion),
 		DefaultProject:       a.DefaultProject,
 		PreserveUnsafe:       a.UnsafeJSON == unsafePreserve,
 		Retry:                queue.DefaultSchedule(),
@@ -127,7 +126,7 @@ func (a *App) checkScalars(s *gateway.Settings) error {
 		check("event_types", a.EventTypes.check())
 	}
 	if s.DefaultProject != "" && !webhook.ValidProjectID(s.DefaultProject) {
-		check("default_project", errors.New("it must have 1 to 128 of the characters A-Z a-z 0-9 _ . : -"))
+		check("default_project", errors.New("it must have "+webhook.ProjectIDRule))
 	}
 	if a.UnsafeJSON != "" && !slices.Contains(unsafeJSONChoices, a.UnsafeJSON) {
 		check("unsafe_json", fmt.Errorf("it must be %s", strings.Join(unsafeJSONChoices, " or ")))
@@ -281,7 +280,7 @@ func checkToken(token string) error {
 // scopes returns what the key may do.
 func (k *APIKey) scopes() ([]gateway.Scope, error) {
 	if len(k.Scopes) == 0 {
-		return []gateway.Scope{gateway.ScopeRead, gateway.ScopeManage}, nil
+		return gateway.DefaultScopes(), nil
 	}
 	var scopes []gateway.Scope
 	for _, name := range k.Scopes {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
-	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // editPage is the form of a new or an existing webhook.
@@ -40,8 +39,8 @@ func (v *visit) newForm() error {
 		return err
 	}
 	project := v.form("project")
-	if !webhook.ValidProjectID(project) || !v.by.Allows(project) {
-		return problem.New(problem.NotFound, "There is no such project, or it is not yours.")
+	if err := gateway.RequireProject(v.by, project); err != nil {
+		return err
 	}
 	return v.showForm(http.StatusOK, "", project, &webhookForm{}, "")
 }
@@ -95,8 +94,8 @@ func (v *visit) create() error {
 		return err
 	}
 	project := v.form("project")
-	if !webhook.ValidProjectID(project) || !v.by.Allows(project) {
-		return problem.New(problem.NotFound, "There is no such project, or it is not yours.")
+	if err := gateway.RequireProject(v.by, project); err != nil {
+		return err
 	}
 	f, spec, items := readWebhookForm(v.r.PostForm)
 	if len(items) > 0 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -222,19 +221,19 @@ func (f *webhookForm) readPace(spec *gateway.WebhookSpec, items *[]problem.Item)
 	if f.Timeout != "" {
 		d, err := webhook.ParseDuration(f.Timeout)
 		if spec.Timeout = d; err != nil || d == 0 {
-			refuse("#/timeout", "The timeout must be 1s to 30s.")
+			refuse("#/timeout", gateway.TimeoutRule)
 		}
 	}
 	if f.Rate != "" {
 		rate, err := webhook.ParseRate(f.Rate)
 		if spec.Rate = rate; err != nil {
-			refuse("#/rate_limit", "A rate limit is 1 to 1000000 a second, minute or hour: 50/s, 100/m, 1000/h.")
+			refuse("#/rate_limit", gateway.RateRule)
 		}
 	}
 	if f.Concurrency != "" {
 		n, err := strconv.Atoi(f.Concurrency)
 		if err != nil || n == 0 {
-			refuse("#/concurrency", fmt.Sprintf("The concurrency must be a whole number from 1 to %d.", gateway.MaxConcurrency))
+			refuse("#/concurrency", gateway.ConcurrencyRule)
 			n = 0 // of too many digits Atoi makes the largest number
 		}
 		spec.Concurrency = n

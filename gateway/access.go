@@ -26,6 +26,15 @@ func RequireScope(by *Key, s Scope) error {
 	return problem.New(problem.ScopeMissing, `Use an API key with the scope "`+string(s)+`".`)
 }
 
+// RequireProject returns the 404 to show to a client whose key is not for the
+// project; nil if it is. A project is there as soon as somebody names it.
+func RequireProject(by *Key, projectID string) error {
+	if by.seesProject(projectID) {
+		return nil
+	}
+	return noProject()
+}
+
 // admit is RequireScope, and returns the generation in force.
 func (g *Gateway) admit(by *Key, s Scope) (*Generation, error) {
 	if err := RequireScope(by, s); err != nil {

@@ -31,6 +31,14 @@ const (
 	MaxConcurrency = 1000
 )
 
+// What clients are told about values that are outside of these limits, or are
+// none.
+const (
+	TimeoutRule     = "The timeout must be 1s to 30s."
+	RateRule        = "A rate limit is 1 to 1000000 a second, minute or hour: 50/s, 100/m, 1000/h."
+	ConcurrencyRule = "The concurrency must be a whole number from 1 to 1000."
+)
+
 // CheckContext is what a webhook is judged by. All fields are required.
 type CheckContext struct {
 	Catalogue *webhook.Catalogue
@@ -117,7 +125,7 @@ func checkProject(sub *webhook.Subscription) []problem.Item {
 	}
 	return []problem.Item{{
 		Code: problem.InvalidValue, Pointer: pointer,
-		Detail: `A project id has 1 to 128 letters, digits or signs out of "_.:-".`,
+		Detail: "A project id has " + webhook.ProjectIDRule + ".",
 	}}
 }
 
@@ -279,13 +287,13 @@ func checkPace(sub *webhook.Subscription) []problem.Item {
 		items = append(items, problem.Item{Code: problem.InvalidValue, Pointer: pointer, Detail: detail})
 	}
 	if sub.Timeout != 0 && (sub.Timeout < MinTimeout || sub.Timeout > MaxTimeout) {
-		refuse("#/timeout", "The timeout must be 1s to 30s.")
+		refuse("#/timeout", TimeoutRule)
 	}
 	if !sub.Rate.Valid() {
-		refuse("#/rate_limit", "A rate limit is 1 to 1000000 a second, minute or hour: 50/s, 100/m, 1000/h.")
+		refuse("#/rate_limit", RateRule)
 	}
 	if sub.Concurrency < 0 || sub.Concurrency > MaxConcurrency {
-		refuse("#/concurrency", fmt.Sprintf("The concurrency must be 1 to %d.", MaxConcurrency))
+		refuse("#/concurrency", ConcurrencyRule)
 	}
 	return items
 }

@@ -21,6 +21,10 @@ const (
 // Scopes lists every Scope.
 var Scopes = []Scope{ScopeIngest, ScopeRead, ScopeManage}
 
+// DefaultScopes returns the scopes of a key for which none are named (contract
+// section 4).
+func DefaultScopes() []Scope { return []Scope{ScopeRead, ScopeManage} }
+
 // Key is an API key. Only the hash of its token is kept.
 type Key struct {
 	Name string

@@ -39,7 +39,7 @@ func KeyFrom(name, projects, scopes string) (*Key, error) {
 		k.Scopes = append(k.Scopes, scope)
 	}
 	if len(k.Scopes) == 0 {
-		k.Scopes = []Scope{ScopeRead, ScopeManage}
+		k.Scopes = DefaultScopes()
 	}
 	return k, nil
 }

@@ -34,7 +34,14 @@ type KeySpec struct {
 	ExpiresAt time.Time // zero: never; else in the future
 }
 
-var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// ValidName reports whether an API key, or a webhook of the configuration, may
+// have the name (contract section 4).
+func ValidName(name string) bool { return nameForm.MatchString(name) }
+
+// NameRule says what ValidName takes.
+const NameRule = "must have 1 to 63 of the characters a-z 0-9 _ - and begin with a letter or digit"
 
 // Check returns a problem with everything that is wrong with the spec.
 func (s *KeySpec) Check(now time.Time) error {
@@ -42,8 +49,8 @@ func (s *KeySpec) Check(now time.Time) error {
 	wrong := func(pointer, detail string) {
 		items = append(items, problem.Item{Code: problem.InvalidValue, Pointer: pointer, Detail: detail})
 	}
-	if !keyName.MatchString(s.Name) {
-		wrong("#/name", "A name has 1 to 63 of the characters a-z 0-9 _ - and begins with a letter or digit.")
+	if !ValidName(s.Name) {
+		wrong("#/name", "A name "+NameRule+".")
 	}
 	for i, scope := range s.Scopes {
 		if !slices.Contains(Scopes, scope) {
@@ -54,7 +61,7 @@ func (s *KeySpec) Check(now time.Time) error {
 	}
 	for i, id := range s.Projects {
 		if !webhook.ValidProjectID(id) {
-			wrong(fmt.Sprintf("#/projects/%d", i), `A project id has 1 to 128 letters, digits or signs out of "_.:-". For every project leave all out.`)
+			wrong(fmt.Sprintf("#/projects/%d", i), "A project id has "+webhook.ProjectIDRule+". For every project leave all out.")
 		}
 	}
 	if !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now) {
@@ -90,7 +97,7 @@ func (g *Gateway) CreateKey(ctx context.Context, spec KeySpec) (Key, string, err
 		CreatedAt: now,
 	}
 	if len(key.Scopes) == 0 {
-		key.Scopes = []Scope{ScopeRead, ScopeManage}
+		key.Scopes = DefaultScopes()
 	}
 	if !spec.ExpiresAt.IsZero() {
 		key.ExpiresAt = spec.ExpiresAt.UTC()

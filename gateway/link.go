@@ -47,7 +47,7 @@ func (g *Gateway) CreateLink(_ context.Context, by *Key, projectID string) (Link
 		return Link{}, err
 	}
 	if !by.seesProject(projectID) {
-		return Link{}, problem.New(problem.NotFound, "There is no such project, or it is not yours.")
+		return Link{}, noProject()
 	}
 	now := g.now()
 	made := Link{Token: secretToken(), ExpiresAt: now.Add(linkValid).UTC().Truncate(time.Second)}

@@ -14,7 +14,7 @@ func noWebhook() *problem.Error {
 }
 
 func noProject() *problem.Error {
-	return problem.New(problem.NotFound, "There is no project with this id.")
+	return problem.New(problem.NotFound, "There is no such project, or it is not yours.")
 }
 
 func noDelivery() *problem.Error {

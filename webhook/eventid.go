@@ -28,6 +28,9 @@ func ValidEventID(s string) bool { return eventIDChars.match(s, 128) }
 // [A-Za-z0-9_.:-]{1,128} (contract section 2).
 func ValidProjectID(s string) bool { return projectIDChars.match(s, 128) }
 
+// ProjectIDRule says what ValidProjectID takes.
+const ProjectIDRule = "1 to 128 of the characters A-Z a-z 0-9 _ . : -"
+
 // ValidAPIVersion reports whether s may be an event's api_version:
 // [A-Za-z0-9._-]{1,64}. The contract leaves its form open; a date or a number
 // fits, and nothing that would need an escape in JSON or a header does.

@@ -255,7 +255,7 @@ func (r *reading) readProjectID(m *member, place string) {
 func (r *reading) setProjectID(id, place string) {
 	switch {
 	case !ValidProjectID(id):
-		r.projectProblem(problem.InvalidValue, "A project id is 1 to 128 of A-Z a-z 0-9 _ . : and -.", place)
+		r.projectProblem(problem.InvalidValue, "A project id has "+ProjectIDRule+".", place)
 	case r.input.ProjectID != "" && r.input.ProjectID != id:
 		r.projectProblem(problem.InvalidValue, `"project" and "project_id" name different projects; send one of them.`, place)
 	default:
