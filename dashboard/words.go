@@ -100,11 +100,11 @@ func reasonWords(d webhook.Delivery) string {
 	switch d.Reason {
 	case "":
 		return ""
-	case "backlog_full":
+	case webhook.ReasonBacklogFull:
 		return "too many deliveries of this webhook were waiting"
-	case "test":
+	case webhook.ReasonTest:
 		return "a test event"
-	case "expired":
+	case webhook.ReasonExpired:
 		return "it was still waiting after 30 days"
 	case webhook.ReasonGone:
 		return "the receiver answered 410 Gone"
@@ -112,7 +112,11 @@ func reasonWords(d webhook.Delivery) string {
 		return "the webhook was disabled because it kept failing"
 	case webhook.ReasonManual:
 		return "the webhook was disabled by somebody"
-	default:
+	case webhook.ReasonDisabled:
+		return "the webhook was disabled"
+	case webhook.ReasonNotSent:
+		return "the gateway itself could not send it, or stopped meanwhile"
+	default: // the text of a filter error
 		return d.Reason
 	}
 }

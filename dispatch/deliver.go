@@ -54,26 +54,19 @@ func (d *Dispatcher) withhold(j *job) {
 	case j.state == Disabled:
 		ends(webhook.Skipped, disabledReason(j.receiver))
 	case expired && j.state == Parked:
-		ends(webhook.Cancelled, reasonExpired)
+		ends(webhook.Cancelled, webhook.ReasonExpired)
 		d.sweepOn(j.lane)
 	case expired:
-		ends(webhook.Failed, reasonExpired)
+		ends(webhook.Failed, webhook.ReasonExpired)
 		d.sweepOn(j.lane)
 	default:
 		d.release(j, delivery.NextAttemptAt)
 	}
 }
 
-// Reasons that the Dispatcher gives.
-const (
-	reasonExpired  = "expired"
-	reasonGone     = "gone"
-	reasonDisabled = "disabled"
-)
-
 func disabledReason(r *Receiver) string {
 	if r == nil || r.Subscription.DisabledReason == "" {
-		return reasonDisabled
+		return webhook.ReasonDisabled
 	}
 	return r.Subscription.DisabledReason
 }
@@ -135,7 +128,7 @@ func (d *Dispatcher) attempt(j *job) {
 		r.Status = webhook.Delivered
 	case Gone:
 		d.observer.Gone(j.lane.webhookID)
-		r.Status, r.Reason = webhook.Failed, reasonGone
+		r.Status, r.Reason = webhook.Failed, webhook.ReasonGone
 	default:
 		now := d.clock.now()
 		next, again := schedule.Next(r.Step, now, verdict.RetryAfter)

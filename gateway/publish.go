@@ -296,12 +296,9 @@ func (p *publisher) target(ev *webhook.Event, webhookID string, filterErr error)
 	p.near = p.near || p.events > 1 && pending < limit && pending+p.events > limit
 	p.g.operations.backlog(ev, webhookID, pending, limit)
 	if pending >= limit {
-		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonBacklogFull}, true
+		return queue.Target{WebhookID: webhookID, Status: webhook.Skipped, Reason: webhook.ReasonBacklogFull}, true
 	}
 	return queue.Target{WebhookID: webhookID, Status: webhook.Pending}, true
 }
 
-const (
-	typeProjectDeleted = "project.deleted"
-	reasonBacklogFull  = "backlog_full"
-)
+const typeProjectDeleted = "project.deleted"

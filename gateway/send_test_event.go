@@ -24,14 +24,6 @@ const (
 	// testSlack is how long a test may take beside its receiver's timeout: the
 	// response body, and writing down what came of it.
 	testSlack = 30 * time.Second
-
-	// reasonTest is the reason of a test delivery that has not been sent yet,
-	// or was not, because the process ended.
-	reasonTest = "test"
-
-	// reasonNotSent is the reason of a test delivery that the gateway itself
-	// could not send, or cut short.
-	reasonNotSent = "not_sent"
 )
 
 // TestRequest asks for a test event. Zero fields: the first type that the
@@ -171,7 +163,7 @@ func (g *Gateway) sendTest(ctx context.Context, send *testSend, receiver *dispat
 	webhookID := receiver.Subscription.ID
 	_, err := g.store.Publish(ctx, []queue.Publication{{
 		Event: ev, NewID: true, Test: true,
-		Targets: []queue.Target{{WebhookID: webhookID, Status: webhook.Skipped, Reason: reasonTest}},
+		Targets: []queue.Target{{WebhookID: webhookID, Status: webhook.Skipped, Reason: webhook.ReasonTest}},
 	}})
 	if err != nil {
 		return DeliveryDetail{}, refusal(err, noWebhook())
@@ -212,7 +204,7 @@ func (g *Gateway) attemptTest(ctx context.Context, send *testSend, receiver *dis
 		result.Status = webhook.Delivered
 	case dispatch.Retry, dispatch.Gone: // failed, and nothing follows from it
 	case dispatch.NotMade:
-		result = queue.Result{Status: webhook.Failed, Reason: reasonNotSent, At: g.now()}
+		result = queue.Result{Status: webhook.Failed, Reason: webhook.ReasonNotSent, At: g.now()}
 	}
 	if err := g.store.Finish(context.WithoutCancel(ctx), c.Claim, result); err != nil {
 		return refusal(err, noDelivery())

@@ -13,7 +13,7 @@ type Delivery struct {
 	Status Status
 
 	// Reason says why the delivery has its status where the status alone does
-	// not: "backlog_full", "gone", the text of a filter error. May be empty.
+	// not: one of Reasons, or the text of a filter error. May be empty.
 	Reason string
 
 	// Attempts counts the attempts that were made and recorded.
@@ -58,6 +58,21 @@ const (
 
 // Statuses lists every Status, in the order above.
 var Statuses = []Status{Pending, Delivered, Failed, Skipped, Cancelled, FilterError, Corrupt}
+
+// Why a delivery has its status, beside why its webhook was disabled (ReasonGone
+// and so on).
+const (
+	ReasonDisabled    = "disabled"     // skipped: its webhook is disabled, and it is not known why
+	ReasonBacklogFull = "backlog_full" // skipped: too many of its webhook were pending
+	ReasonExpired     = "expired"      // failed or cancelled: it was pending for too long
+	ReasonTest        = "test"         // skipped: of a test event, not sent yet, or not because the process ended
+	ReasonNotSent     = "not_sent"     // failed: of a test event that the gateway itself could not send, or cut short
+)
+
+// Reasons lists every Reason of a delivery but the texts of filter errors.
+var Reasons = []string{
+	ReasonGone, ReasonFailing, ReasonManual, ReasonDisabled, ReasonBacklogFull, ReasonExpired, ReasonTest, ReasonNotSent,
+}
 
 // Attempt is one HTTP request of a delivery and what came of it.
 type Attempt struct {

@@ -90,7 +90,7 @@ const (
 	Disabled State = "disabled" // new and pending deliveries are skipped
 )
 
-// Why a webhook is disabled (contract section 3).
+// Why a webhook is disabled (contract section 3), and its deliveries ended.
 const (
 	ReasonGone    = "gone"    // its receiver answered 410
 	ReasonFailing = "failing" // nothing but failures for the configured time
