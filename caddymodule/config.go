@@ -71,7 +71,9 @@ type App struct {
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
 	// How many attempts may be in flight for all webhooks together: 1 to
-	// 65536. Each takes a file descriptor.
+	// 65536. Each takes a file descriptor. From 64 on, one project gets at most two
+	// thirds of them and one webhook half, so that slow receivers leave some to the
+	// others.
 	// Default: 256.
 	Workers int `json:"workers,omitempty"`
 

@@ -88,6 +88,14 @@ func (l *lane) told(due time.Time) {
 	}
 }
 
+// hold counts n more deliveries that are claimed.
+func (l *lane) hold(n int) {
+	l.inflight += n
+	if l.project != nil {
+		l.project.inflight += n
+	}
+}
+
 // pending says whether there is something to claim, now or later.
 func (l *lane) pending() bool { return !l.due.IsZero() || !l.lapse.IsZero() }
 

@@ -99,7 +99,7 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger, ended func(r
 	if l.inflight == 0 {
 		l.claimedAt = now
 	}
-	l.inflight++
+	l.hold(1)
 	if l.limiter != nil {
 		l.limiter.ReserveN(now, 1)
 	}

@@ -3,11 +3,13 @@ package dispatch
 // ring holds the lanes that wait for a turn. Projects take turns, and within a
 // project its lanes do, so that neither a busy webhook nor a project with many
 // webhooks holds up the others. Lanes whose project is not known yet come
-// first: their turn shows where they belong.
+// first: their turn shows where they belong. Those that have come to their share of
+// the workers are set aside and take no turns, until an attempt ends.
 type ring struct {
 	unassigned fifo[*lane]    // those whose project is not known yet
 	projects   fifo[*project] // those with waiting lanes, by since
-	waiting    int            // lanes, of all kinds
+	waiting    int            // lanes, of all kinds, but for those aside
+	aside      fifo[*project] // those with lanes aside, maybe some without
 	ticks      uint64         // counts pushes and pops, to tell what came first
 }
 
@@ -17,6 +19,10 @@ type project struct {
 	members int         // lanes that belong to it, waiting or not
 	waiting fifo[*lane] // by since
 	since   uint64      // when it began to wait for its turn, or last had one
+
+	inflight int         // of its lanes, together
+	aside    fifo[*lane] // those that are set aside
+	listed   bool        // it is in ring.aside
 }
 
 // push puts l behind the other lanes of its project.
@@ -66,6 +72,39 @@ func (r *ring) pop() *lane {
 		r.projects.push(p)
 	}
 	return l
+}
+
+// setAside keeps l, whose turn it is, from having more of them for now.
+func (r *ring) setAside(l *lane) {
+	p := l.project
+	p.aside.push(l)
+	if !p.listed {
+		p.listed = true
+		r.aside.push(p)
+	}
+}
+
+// bringBack lets lanes wait for their turns again because a lane of p has done with
+// an attempt, or with a turn that came to nothing: one of p, and one of the project
+// that has been aside for longest, because the worker that is free may be for either.
+// So a project with lanes aside always has one that holds a worker, or that waits.
+func (r *ring) bringBack(p *project) {
+	if p != nil && p.aside.len() > 0 {
+		r.push(p.aside.pop())
+	}
+	for r.aside.len() > 0 {
+		q := r.aside.pop()
+		q.listed = false
+		if q.aside.len() == 0 {
+			continue
+		}
+		r.push(q.aside.pop())
+		if q.aside.len() > 0 {
+			q.listed = true
+			r.aside.push(q)
+		}
+		return
+	}
 }
 
 // fifo is a queue in a circular buffer. The zero value is empty.

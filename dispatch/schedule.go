@@ -78,12 +78,14 @@ func (d *Dispatcher) join(l *lane, projectID string) {
 		d.projects[projectID] = p
 	}
 	p.members++
+	p.inflight += l.inflight
 	l.project = p
 }
 
 func (d *Dispatcher) quit(l *lane) {
 	if p := l.project; p != nil {
 		p.members--
+		p.inflight -= l.inflight
 		if p.members == 0 {
 			delete(d.projects, p.id)
 		}

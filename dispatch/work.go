@@ -134,13 +134,14 @@ func (d *Dispatcher) pick(w worker, last job, started bool) *lane {
 // leave gives back the place in the lane that j had.
 func (d *Dispatcher) leave(j *job, now time.Time) {
 	l := j.lane
-	l.inflight--
+	l.hold(-1)
 	if j.answered {
 		l.answered--
 	}
 	if j.made {
 		l.faults = 0
 	}
+	d.ring.bringBack(l.project)
 	d.arrange(l, now)
 }
 
@@ -186,11 +187,18 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	}
 	if at, ok := l.next(now); !ok || at.After(now) {
 		l.place = idle
+		d.ring.bringBack(l.project)
 		d.arrange(l, now)
 		return turn{}, false
 	}
 
-	n := min(l.most(now), maxClaim, d.fairShare())
+	most := min(d.fairShare(), d.share(l))
+	if most < 1 {
+		l.place = waiting
+		d.ring.setAside(l)
+		return turn{}, false
+	}
+	n := min(l.most(now), maxClaim, most)
 	at := l.claimTime(now)
 	t := turn{job: j, due: l.due, lapse: l.lapse, request: queue.ClaimRequest{
 		WebhookID: l.webhookID,
@@ -205,7 +213,7 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	}
 	l.sweepAt = now.Add(sweepEvery) // unless this turn finds something
 	l.claimedAt = at
-	l.inflight += n
+	l.hold(n)
 	d.busy += n - 1
 	t.ctx = l.attempts.ctx
 	return t, true
@@ -217,6 +225,28 @@ func (d *Dispatcher) fairShare() int {
 	return 1 + max(0, d.workers-d.busy)/(d.ring.waiting+1)
 }
 
+// fewWorkers are too few to keep some of them back.
+const fewWorkers = 64
+
+// share returns how many more workers the lane may hold, the one that serves its
+// turn included. A project may hold twice as many as are free, and a lane three
+// times as many as its project may still take, so that receivers that take their
+// time cannot hold them all: a project alone gets two thirds of the workers, its
+// only webhook half of them, the next project two thirds of what is left. One that
+// holds none may always have one.
+func (d *Dispatcher) share(l *lane) int {
+	if d.workers < fewWorkers {
+		return d.workers
+	}
+	const (
+		ofProject = 2
+		ofLane    = 3
+	)
+	free := d.workers - d.busy
+	project := (ofProject*(free+1) + 1 - l.project.inflight) / (ofProject + 1)
+	return (ofLane*project + 1 - l.inflight) / (ofLane + 1)
+}
+
 // rehome moves l to the project of its webhook.
 func (d *Dispatcher) rehome(l *lane, r *Receiver) (moved bool) {
 	projectID := ""
@@ -226,6 +256,7 @@ func (d *Dispatcher) rehome(l *lane, r *Receiver) (moved bool) {
 	if l.project != nil && (r == nil || l.project.id == projectID) {
 		return false
 	}
+	d.ring.bringBack(l.project) // the turn is none of its any more
 	d.join(l, projectID)
 	return true
 }
@@ -251,7 +282,7 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l, n := t.lane, len(claimed)
-	l.inflight -= t.request.Max - n
+	l.hold(n - t.request.Max)
 	d.busy -= t.request.Max - max(n, 1)
 	for i := 1; i < n; i++ {
 		t.claimed = &claimed[i]
@@ -268,6 +299,9 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	}
 	l.told(next)
 	l.place = idle
+	if n == 0 {
+		d.ring.bringBack(l.project)
+	}
 	d.arrange(l, now)
 	d.staff()
 }

@@ -175,6 +175,14 @@ func (h *hooks) set(id string, s dispatch.State) {
 	h.m[id].state = s
 }
 
+// move gives a webhook to another project.
+func (h *hooks) move(id, project string) {
+	h.mu.Lock()
+	h.m[id].project = project
+	h.mu.Unlock()
+	h.change(id, func(s *webhook.Subscription) { s.ProjectID = project })
+}
+
 func (h *hooks) project(id string) string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
