@@ -246,7 +246,7 @@ func (d *Dispatcher) RefreshAll() {
 }
 
 func (d *Dispatcher) refresh(l *lane, now time.Time) {
-	l.look = true
+	l.look, l.changed = true, true
 	l.pausedUntil = time.Time{}
 	l.breaker.probeAt = time.Time{} // what was changed may help
 	d.arrange(l, now)

@@ -36,6 +36,10 @@ type lane struct {
 	// its webhook has changed.
 	look bool
 
+	// changed says that the webhook was said to have changed since the lane's turn
+	// began, so that what the turn knows of it may be what was before.
+	changed bool
+
 	// What the receiver said at the last turn.
 	state       State
 	concurrency int

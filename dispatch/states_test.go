@@ -193,3 +193,37 @@ func TestGatewayFaultsUseUpNoAttemptAndBackOff(t *testing.T) {
 		}
 	})
 }
+
+// A webhook can be resumed at the very moment of one of its turns.
+func TestAChangeDuringATurnIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var resume func()
+		w := newWorld(t, func(o *dispatch.Options) { o.Receivers = resumedMeanwhile{o.Receivers, &resume} })
+		w.hooks.add("wh_1", "proj_1", status(200))
+		w.hooks.set("wh_1", dispatch.Held)
+		resume = func() {
+			resume = func() {}
+			w.hooks.set("wh_1", dispatch.Active)
+			w.d.Refresh("wh_1")
+		}
+		id := w.publish("wh_1", 1)[0]
+		w.start()
+		defer w.stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		w.wantStatus(id, webhook.Delivered, "")
+	})
+}
+
+// resumedMeanwhile are Receivers whose webhook changes after it was looked at and
+// before that is told.
+type resumedMeanwhile struct {
+	dispatch.Receivers
+	change *func()
+}
+
+func (r resumedMeanwhile) Receiver(webhookID string) (*dispatch.Receiver, dispatch.State) {
+	receiver, state := r.Receivers.Receiver(webhookID)
+	(*r.change)()
+	return receiver, state
+}

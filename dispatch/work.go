@@ -126,7 +126,7 @@ func (d *Dispatcher) pick(w worker, last job, started bool) *lane {
 		return nil
 	}
 	l := d.ring.pop()
-	l.place = turning
+	l.place, l.changed = turning, false
 	d.staff()
 	return l
 }
@@ -178,6 +178,11 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := j.lane
+	if l.changed {
+		l.place = idle
+		d.arrange(l, now) // it has another turn
+		return turn{}, false
+	}
 	l.adopt(j.receiver, j.state, now)
 
 	if d.rehome(l, j.receiver) && d.ring.waiting > 0 {
