@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
@@ -102,8 +103,8 @@ func members(raw jsontext.Value, each func(name string, value jsontext.Value)) {
 	}
 }
 
-// elements calls each with the elements of an array.
-func elements(raw jsontext.Value, each func(i int, value jsontext.Value)) {
+// elements calls each with the elements of an array, until it returns false.
+func elements(raw jsontext.Value, each func(i int, value jsontext.Value) bool) {
 	dec := lenient(raw)
 	_, _ = dec.ReadToken() // [
 	for i := 0; dec.PeekKind() != ']' && dec.PeekKind() != jsontext.KindInvalid; i++ {
@@ -111,7 +112,9 @@ func elements(raw jsontext.Value, each func(i int, value jsontext.Value)) {
 		if err != nil {
 			return
 		}
-		each(i, value.Clone())
+		if !each(i, value.Clone()) {
+			return
+		}
 	}
 }
 
@@ -206,16 +209,25 @@ func (d *decoder) value(raw jsontext.Value, v reflect.Value, at string) {
 	}
 }
 
+// maxElements bounds a list. It is far over what any list may have, so that the
+// problem of one that is somewhat too long is the one of its limit.
+const maxElements = 1000
+
 func (d *decoder) list(raw jsontext.Value, v reflect.Value, at string) {
 	if raw.Kind() != '[' {
 		d.add(problem.WrongType, "This must be an array.", at)
 		return
 	}
 	out := reflect.MakeSlice(v.Type(), 0, 0)
-	elements(raw, func(i int, value jsontext.Value) {
+	elements(raw, func(i int, value jsontext.Value) bool {
+		if i == maxElements {
+			d.add(problem.TooLong, fmt.Sprintf("The array may have at most %d elements.", maxElements), at)
+			return false
+		}
 		e := reflect.New(v.Type().Elem()).Elem()
 		d.value(value, e, at+"/"+strconv.Itoa(i))
 		out = reflect.Append(out, e)
+		return true
 	})
 	v.Set(out)
 }
@@ -253,19 +265,35 @@ func join(at, name string) string {
 }
 
 // notTold returns those of the items that are about something that no item of
-// told is about.
+// told is about. Clients can make many of both.
 func notTold(items, told []problem.Item) []problem.Item {
+	parameters, pointers := make(map[string]bool), make(map[string]bool)
+	for _, it := range told {
+		if it.Parameter != "" {
+			parameters[it.Parameter] = true
+		} else if it.Pointer != "" {
+			pointers[it.Pointer] = true
+		}
+	}
 	var rest []problem.Item
 	for _, it := range items {
-		covered := func(t problem.Item) bool {
-			if t.Parameter != "" {
-				return t.Parameter == it.Parameter
-			}
-			return t.Pointer != "" && (t.Pointer == it.Pointer || t.Pointer == "#" || strings.HasPrefix(it.Pointer, t.Pointer+"/"))
-		}
-		if !slices.ContainsFunc(told, covered) {
+		if !parameters[it.Parameter] && !within(pointers, it.Pointer) {
 			rest = append(rest, it)
 		}
 	}
 	return rest
+}
+
+// within says whether what a pointer points to is in something that one of the
+// pointers does.
+func within(pointers map[string]bool, pointer string) bool {
+	if pointers["#"] || pointers[pointer] {
+		return true
+	}
+	for i, c := range []byte(pointer) {
+		if c == '/' && pointers[pointer[:i]] {
+			return true
+		}
+	}
+	return false
 }

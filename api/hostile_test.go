@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,6 +56,26 @@ func TestNothingOfItIsAFaultOfTheServer(t *testing.T) {
 	} {
 		if r := w.do("PATCH", "/api/v1/webhooks/"+id, body); r.StatusCode != 422 && r.StatusCode != 400 {
 			t.Errorf("%.60s: %d %.300s", body, r.StatusCode, r.body)
+		}
+	}
+}
+
+// A small body can have very many problems. Of a list no more than a thousand
+// elements are looked at, and the others cost no more than reading them.
+func TestManyProblemsAreBounded(t *testing.T) {
+	w := newWorld(t)
+	id := w.create("acme", "")
+	ones := strings.Repeat("1,", 399_999) + "1"
+	var headers strings.Builder
+	for i := range 9000 {
+		fmt.Fprintf(&headers, `"é%d":"1",`, i)
+	}
+	for _, c := range []struct{ path, body, want string }{
+		{"/projects/acme/webhooks", `{"url":"x","events":[` + ones + `],"headers":{` + headers.String() + `"X":"1"}}`, "Of 10004 problems the first 100"},
+		{"/webhooks/" + id + "/replay", `{"since":"2024-01-01T00:00:00Z","status":[` + ones + `]}`, "Of 1001 problems the first 100"},
+	} {
+		if detail := w.want(422, w.do("POST", "/api/v1"+c.path, c.body)).text(t, "detail"); !strings.Contains(detail, c.want) {
+			t.Errorf("%s: %q, want %q", c.path, detail, c.want)
 		}
 	}
 }

@@ -88,8 +88,10 @@ func readWebhookForm(form url.Values) (f *webhookForm, spec gateway.WebhookSpec,
 	spec = gateway.WebhookSpec{
 		URL: f.URL, Description: f.Description, Filter: f.Filter, Secret: form.Get("secret"),
 	}
+	seen := make(map[string]bool)
 	for _, event := range append(slices.Clone(f.Events), strings.Fields(f.OtherEvents)...) {
-		if !slices.Contains(spec.Events, event) {
+		if !seen[event] && len(seen) <= gateway.MaxEvents { // one too many is told of
+			seen[event] = true
 			spec.Events = append(spec.Events, event)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -448,6 +449,22 @@ func TestFilterIsCheckedAgainstRecentEvents(t *testing.T) {
 	check(url.Values{"filter": {"nothing"}}).wants(t, "Line 1, column 1")
 	check(url.Values{"filter_path": {"a"}, "filter_kind": {"number"}, "filter_value": {"x"}}).wants(t, "must be a number")
 	check(url.Values{}).wants(t, "No filter")
+}
+
+// A form has room for more words than there can be event types.
+func TestAFormOfVeryManyWordsIsRefusedAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	b := w.signedIn(acmeKey)
+	var words strings.Builder
+	for i := range 150_000 {
+		fmt.Fprintf(&words, "%x ", i)
+	}
+	form := url.Values{"project": {"acme"}, "url": {"https://example.com/"}, "other_events": {words.String()}, "timeout": {"zzz"}}
+	got := b.post("/new", form)
+	got.wants(t, "There may be at most 100 event types")
+	if got.status != http.StatusUnprocessableEntity {
+		t.Errorf("status %d", got.status)
+	}
 }
 
 func TestHostileTextStaysText(t *testing.T) {
