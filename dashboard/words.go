@@ -102,6 +102,8 @@ func reasonWords(d webhook.Delivery) string {
 		return ""
 	case webhook.ReasonBacklogFull:
 		return "too many deliveries of this webhook were waiting"
+	case webhook.ReasonOtherProject:
+		return "the webhook was given to another project"
 	case webhook.ReasonTest:
 		return "a test event"
 	case webhook.ReasonExpired:

@@ -33,7 +33,7 @@ func benchDispatch(b *testing.B, hooks int, trickle bool) {
 	store := newBenchStore(hooks)
 	receivers := make(benchReceivers, hooks)
 	for i := range hooks {
-		sub := &webhook.Subscription{ID: store.ids[i], ProjectID: fmt.Sprintf("proj_%d", i%10), URL: "http://example.com/hook"}
+		sub := &webhook.Subscription{ID: store.ids[i], ProjectID: store.events[store.ids[i]].ProjectID, URL: "http://example.com/hook"}
 		r, err := dispatch.NewReceiver(sub, signer.New([]webhook.Secret{{Value: testSecret}}), okTransport{}, defaults)
 		if err != nil {
 			b.Fatal(err)
@@ -142,7 +142,7 @@ func (o *doneObserver) Settled(dispatch.Report) {
 // benchStore counts deliveries instead of keeping them.
 type benchStore struct {
 	ids         []string
-	event       *webhook.Event
+	events      map[string]*webhook.Event // by webhook, of ten projects
 	due         time.Time
 	finishAfter int
 	finished    chan struct{}
@@ -157,10 +157,12 @@ type benchStore struct {
 func newBenchStore(hooks int) *benchStore {
 	s := &benchStore{
 		pending: map[string]int{}, finished: make(chan struct{}, 1),
-		event: newEvent("proj_1", time.Now()), due: time.Now(), finishAfter: 1,
+		events: map[string]*webhook.Event{}, due: time.Now(), finishAfter: 1,
 	}
 	for i := range hooks {
-		s.ids = append(s.ids, fmt.Sprintf("wh_%d", i))
+		id := fmt.Sprintf("wh_%d", i)
+		s.ids = append(s.ids, id)
+		s.events[id] = newEvent(fmt.Sprintf("proj_%d", i%10), time.Now())
 	}
 	return s
 }
@@ -201,7 +203,7 @@ func (s *benchStore) Claim(_ context.Context, r queue.ClaimRequest) ([]queue.Cla
 		out[i] = queue.Claimed{
 			Claim:    queue.Claim{DeliveryID: "dlv_1", WebhookID: r.WebhookID, Token: s.token, Until: r.Until},
 			Delivery: webhook.Delivery{ID: "dlv_1", WebhookID: r.WebhookID, NextAttemptAt: s.due},
-			Event:    s.event,
+			Event:    s.events[r.WebhookID],
 		}
 	}
 	if s.pending[r.WebhookID] > 0 {

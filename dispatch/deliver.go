@@ -32,7 +32,7 @@ func (d *Dispatcher) handle(j *job) {
 		d.release(j, j.claimed.Delivery.NextAttemptAt)
 	case j.trigger != "":
 		d.handleOnce(j)
-	case j.state == Active && claimedFor == Active && d.timeLeft(j) > 0:
+	case j.state == Active && claimedFor == Active && d.timeLeft(j) > 0 && j.receiver.gets(j.claimed.Event):
 		d.attempt(j)
 	default:
 		d.end(j)
@@ -53,6 +53,8 @@ func (d *Dispatcher) withhold(j *job) {
 		ends(webhook.Cancelled, "")
 	case j.state == Disabled:
 		ends(webhook.Skipped, disabledReason(j.receiver))
+	case j.state == Active && !j.receiver.gets(j.claimed.Event):
+		ends(webhook.Skipped, webhook.ReasonOtherProject)
 	case expired && j.state == Parked:
 		ends(webhook.Cancelled, webhook.ReasonExpired)
 		d.sweepOn(j.lane)

@@ -54,7 +54,8 @@ var (
 	// ErrBusy: too many attempts by hand are in flight.
 	ErrBusy = errors.New("too many attempts by hand are in flight")
 
-	// ErrNoReceiver: the webhook is unknown, or parked.
+	// ErrNoReceiver: the webhook is unknown, or parked, or not for the event's
+	// project any more.
 	ErrNoReceiver = errors.New("webhook has no receiver")
 )
 
@@ -82,7 +83,7 @@ func (d *Dispatcher) Once(c queue.Claimed, trigger webhook.Trigger, ended func(r
 func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger, ended func(recorded bool)) error {
 	j := job{claimed: &c, trigger: trigger}
 	var state State
-	if j.receiver, state = d.resolve(c.Claim.WebhookID); j.receiver == nil || state == Unknown {
+	if j.receiver, state = d.resolve(c.Claim.WebhookID); j.receiver == nil || state == Unknown || !j.receiver.gets(c.Event) {
 		return ErrNoReceiver
 	}
 
@@ -128,7 +129,7 @@ func (d *Dispatcher) workOnce(j *job, ended func(recorded bool)) {
 // handleOnce is what handle does with an attempt by hand.
 func (d *Dispatcher) handleOnce(j *job) {
 	before := &j.claimed.Delivery
-	if j.receiver == nil || j.state == Unknown {
+	if j.receiver == nil || j.state == Unknown || !j.receiver.gets(j.claimed.Event) {
 		d.release(j, before.NextAttemptAt)
 		return
 	}

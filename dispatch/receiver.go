@@ -68,6 +68,10 @@ type Receiver struct {
 	Rate        webhook.Rate
 }
 
+// gets says whether the webhook is for an event. A delivery can be of a project
+// that its webhook was for when the event came.
+func (r *Receiver) gets(e *webhook.Event) bool { return r.Subscription.GetsEventsOf(e.ProjectID) }
+
 // Transport carries one request to a receiver. *egress.Transport does.
 type Transport interface {
 	Send(context.Context, *egress.Request) (*http.Response, egress.Trace, error)

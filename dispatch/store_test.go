@@ -119,8 +119,8 @@ func TestRestartOverTheRealStoreLosesAndRepeatsNothing(t *testing.T) {
 			}
 			return response(200), nil
 		})
-		slow := w.hooks.add("wh_slow", "proj_2", after(4*time.Second, 200))
-		w.hooks.add("wh_hang", "proj_2", hang)
+		slow := w.hooks.add("wh_slow", "proj_1", after(4*time.Second, 200))
+		w.hooks.add("wh_hang", "proj_1", hang)
 		w.hooks.add("wh_off", "proj_1", status(200))
 		w.hooks.set("wh_off", dispatch.Disabled)
 		w.hooks.add("wh_held", "proj_1", status(200))

@@ -292,6 +292,7 @@ func TestOfAParkedWebhookThatIsForgottenNothingStays(t *testing.T) {
 		set.Retry, set.Retention, set.MaxPendingPerWebhook = queue.Schedule{24 * hour}, retention, 5
 		with := s.open(set)
 		s.publish(10)
+		synctest.Wait()
 		known := func() (full, failing int) {
 			o, err := s.g.Overview(t.Context(), everything)
 			if err != nil {

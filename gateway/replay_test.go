@@ -328,3 +328,38 @@ func TestReplayWhoseClientWentAwayIsThereOrIsNot(t *testing.T) {
 		}
 	}
 }
+
+// The configuration may give the name of a static webhook to another project. Whom
+// it belongs to now must not get what came before.
+func TestWhatCameForAnotherProjectIsNotSent(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	before, after := newReceiver(t, http.StatusInternalServerError), newReceiver(t, http.StatusOK)
+	gen := mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", URL: before.URL, ProjectID: "proj_1", Retry: []time.Duration{time.Second}}))
+	waiting := mustDeliver(t, g, "wh_a", someEvent)
+	before.status.Store(http.StatusOK)
+	done := mustDeliver(t, g, "wh_a", someEvent)
+	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", URL: after.URL, ProjectID: "proj_2"}))
+	g.Withdraw(gen)
+
+	eventually(t, "the retry is skipped", func() bool { return mustGet(t, g, waiting.ID).Status == webhook.Skipped })
+	if d := mustGet(t, g, waiting.ID); d.Reason != webhook.ReasonOtherProject || d.Attempts != 1 {
+		t.Errorf("%s (%s) after %d attempts", d.Status, d.Reason, d.Attempts)
+	}
+	for _, by := range []*gateway.Key{keyOf("proj_2"), everything} {
+		r, err := g.Replay(t.Context(), by, "wh_a", gateway.ReplayRequest{
+			Since: time.Now().Add(-time.Hour), Status: []webhook.Status{webhook.Skipped, webhook.Delivered, webhook.Failed},
+		})
+		if err != nil || r.Count != 0 {
+			t.Errorf("a replay by %q selects %d, %v", by.Name, r.Count, err)
+		}
+		eventually(t, "the replay ends", func() bool {
+			r, err := g.ReplayStatus(t.Context(), by, r.ID)
+			return err == nil && r.State == gateway.ReplayDone
+		})
+	}
+	_, err := g.Retry(t.Context(), everything, done.ID)
+	wantProblem(t, err, problem.Conflict)
+	if n := len(after.requests()); n != 0 {
+		t.Errorf("the other project got %d events", n)
+	}
+}

@@ -95,7 +95,7 @@ func (g *Gateway) retryClaimed(ctx context.Context, c queue.Claimed) error {
 	case errors.Is(err, dispatch.ErrBusy):
 		return problem.Later(problem.TooManyRequests, "Too many attempts by hand are under way. Send the request again.", time.Second)
 	case errors.Is(err, dispatch.ErrNoReceiver):
-		return conflict("The webhook of this delivery is not in force: it was deleted, or is missing from the configuration.")
+		return conflict("The webhook of this delivery is not in force: it was deleted, is missing from the configuration, or belongs to another project now.")
 	case err != nil:
 		g.log.Warn("a delivery could not be retried", zap.String("delivery_id", c.Delivery.ID), zap.Error(err))
 		return unavailable("The gateway sends nothing at present. Send the request again.")

@@ -115,7 +115,7 @@ func (gen *Generation) staticOf(projectID string, by *Key) []*webhook.Subscripti
 	defer gen.mu.RUnlock()
 	var subs []*webhook.Subscription
 	for _, sub := range gen.static {
-		if (sub.ProjectID == projectID || sub.ProjectID == webhook.AllProjects) && by.seesWebhook(sub) {
+		if sub.GetsEventsOf(projectID) && by.seesWebhook(sub) {
 			subs = append(subs, sub)
 		}
 	}

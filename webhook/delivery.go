@@ -62,16 +62,18 @@ var Statuses = []Status{Pending, Delivered, Failed, Skipped, Cancelled, FilterEr
 // Why a delivery has its status, beside why its webhook was disabled (ReasonGone
 // and so on).
 const (
-	ReasonDisabled    = "disabled"     // skipped: its webhook is disabled, and it is not known why
-	ReasonBacklogFull = "backlog_full" // skipped: too many of its webhook were pending
-	ReasonExpired     = "expired"      // failed or cancelled: it was pending for too long
-	ReasonTest        = "test"         // skipped: of a test event, not sent yet, or not because the process ended
-	ReasonNotSent     = "not_sent"     // failed: of a test event that the gateway itself could not send, or cut short
+	ReasonDisabled     = "disabled"      // skipped: its webhook is disabled, and it is not known why
+	ReasonBacklogFull  = "backlog_full"  // skipped: too many of its webhook were pending
+	ReasonOtherProject = "other_project" // skipped: the configuration has given its webhook to another project
+	ReasonExpired      = "expired"       // failed or cancelled: it was pending for too long
+	ReasonTest         = "test"          // skipped: of a test event, not sent yet, or not because the process ended
+	ReasonNotSent      = "not_sent"      // failed: of a test event that the gateway itself could not send, or cut short
 )
 
 // Reasons lists every Reason of a delivery but the texts of filter errors.
 var Reasons = []string{
-	ReasonGone, ReasonFailing, ReasonManual, ReasonDisabled, ReasonBacklogFull, ReasonExpired, ReasonTest, ReasonNotSent,
+	ReasonGone, ReasonFailing, ReasonManual, ReasonDisabled, ReasonBacklogFull, ReasonOtherProject,
+	ReasonExpired, ReasonTest, ReasonNotSent,
 }
 
 // Attempt is one HTTP request of a delivery and what came of it.

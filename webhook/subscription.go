@@ -56,6 +56,11 @@ type Subscription struct {
 	UpdatedAt time.Time
 }
 
+// GetsEventsOf says whether the webhook is for the events of a project.
+func (s *Subscription) GetsEventsOf(projectID string) bool {
+	return s.ProjectID == AllProjects || s.ProjectID == projectID
+}
+
 // AllProjects is the ProjectID of a static webhook that gets the events of
 // every project.
 const AllProjects = "*"
