@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -306,6 +307,24 @@ func TestSecretResponseHeadersAreNotRecorded(t *testing.T) {
 	want := []webhook.Header{{Name: "Set-Cookie", Value: webhook.Masked}, {Name: "X-Api-Key", Value: webhook.Masked}}
 	if diff := cmp.Diff(want, a.ResponseHeaders); diff != "" {
 		t.Errorf("response headers (-want +got):\n%s", diff)
+	}
+}
+
+// A receiver that sends back what it got would show its secrets to whoever may
+// read the log.
+func TestSecretsThatComeBackAreNotRecorded(t *testing.T) {
+	t.Parallel()
+	body := `{"authorization":"Bearer hush-hush-1","token":"hush-hush-1","x-api-key":"hush-hush-2","x-plain":"not-secret","x-key":"short"}`
+	response := "HTTP/1.1 400 Bad Request\r\nX-Echo: key=hush-hush-2\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	a, _ := send(t, newReceiver(t, serveRaw(t, says(response)).addr,
+		webhook.Header{Name: "Authorization", Value: "Bearer hush-hush-1"}, webhook.Header{Name: "X-Api-Key", Value: "hush-hush-2"},
+		webhook.Header{Name: "X-Plain", Value: "not-secret"}, webhook.Header{Name: "X-Key", Value: "short"}))
+	want := `{"authorization":"********","token":"********","x-api-key":"********","x-plain":"not-secret","x-key":"short"}`
+	if got := string(a.ResponseBody); got != want {
+		t.Errorf("response body %s, want %s", got, want)
+	}
+	if h := a.ResponseHeaders[1]; h.Value != "key=********" {
+		t.Errorf("response header %v", h)
 	}
 }
 

@@ -80,8 +80,10 @@ type operations struct {
 	owed     atomic.Bool  // some that a webhook's record has may have to be told again
 
 	// full holds the webhooks that have too many deliveries pending, so that
-	// each is told of once; flagged is their number.
+	// each is told of once; flagged is their number. queued counts what waits in the
+	// queue, by project.
 	mu      sync.Mutex
+	queued  map[string]int
 	full    map[string]bool
 	flagged atomic.Int32
 }
@@ -89,8 +91,12 @@ type operations struct {
 // reportRound is the time between two reports.
 const reportRound = time.Minute
 
-// operationsQueue is how many operational events can wait. More are dropped.
-const operationsQueue = 1024
+// operationsQueue is how many operational events can wait, and operationsOfProject
+// how many of one project, so that others find room. More are dropped.
+const (
+	operationsQueue     = 1024
+	operationsOfProject = 256
+)
 
 func newOperations(g *Gateway) *operations {
 	o := &operations{
@@ -99,6 +105,7 @@ func newOperations(g *Gateway) *operations {
 		closing:  make(chan struct{}),
 		failures: budgets{anHour: 100},
 		full:     make(map[string]bool),
+		queued:   make(map[string]int),
 	}
 	o.owed.Store(true) // what a process before this one did not come to tell
 	return o
@@ -147,11 +154,26 @@ func (o *operations) run() {
 func (o *operations) add(e operationalEvent) {
 	e.at = o.g.now()
 	e.data.WebhookID = e.webhookID
-	select {
-	case o.queue <- e:
-	default:
-		o.withheld.Add(1)
-		o.owed.Store(true)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queued[e.projectID] < operationsOfProject {
+		select {
+		case o.queue <- e:
+			o.queued[e.projectID]++
+			return
+		default:
+		}
+	}
+	o.withheld.Add(1)
+	o.owed.Store(true)
+}
+
+// taken notes that an event has left the queue.
+func (o *operations) taken(projectID string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.queued[projectID]--; o.queued[projectID] == 0 {
+		delete(o.queued, projectID)
 	}
 }
 
@@ -252,6 +274,7 @@ func (o *operations) report() {
 
 // handle publishes one event and announces it.
 func (o *operations) handle(e operationalEvent) {
+	o.taken(e.projectID)
 	defer func() {
 		if p := recover(); p != nil {
 			o.g.log.Error("panic while publishing an operational event",

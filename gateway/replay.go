@@ -154,6 +154,10 @@ func ulidOf(now time.Time) string { return webhook.NewEventID(now)[len("evt_"):]
 
 // dryRun counts what a replay would select.
 func (g *Gateway) dryRun(ctx context.Context, run *replayRun) (Replay, error) {
+	if !g.replays.beginDryRun(run.ProjectID) {
+		return Replay{}, problem.Later(problem.TooManyRequests, "A dry run of this project is under way. Send the request again.", time.Second)
+	}
+	defer g.replays.endDryRun(run.ProjectID)
 	counted, err := g.count(ctx, run, dryRunTime)
 	if err != nil {
 		return Replay{}, refusal(err, noReplay())
@@ -170,6 +174,9 @@ func (g *Gateway) dryRun(ctx context.Context, run *replayRun) (Replay, error) {
 // whether it has come to the end.
 func (g *Gateway) count(ctx context.Context, run *replayRun, limit time.Duration) (counted bool, err error) {
 	for began := time.Now(); !run.counted; {
+		if err := ctx.Err(); err != nil {
+			return false, err // the client is gone
+		}
 		if time.Since(began) > limit {
 			return false, nil
 		}

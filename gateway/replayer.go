@@ -134,11 +134,12 @@ type replays struct {
 
 	mu      sync.Mutex
 	running map[string]*replayRun // by id
+	dryRuns map[string]bool       // under way, by project: one, because each may count for long
 }
 
 // load finds the replays that ran when the store was closed.
 func (rs *replays) load(ctx context.Context, store queue.Store) error {
-	rs.running = make(map[string]*replayRun)
+	rs.running, rs.dryRuns = make(map[string]*replayRun), make(map[string]bool)
 	rs.woken = make(chan struct{}, 1)
 	return eachRecord(ctx, store, queue.ReplayRecord, func(rec *queue.Record) error {
 		run, err := readReplay(*rec)
@@ -188,6 +189,23 @@ func (rs *replays) admit(run *replayRun) error {
 	}
 	rs.running[run.ID] = run
 	return nil
+}
+
+// beginDryRun says whether a project may have a dry run now.
+func (rs *replays) beginDryRun(projectID string) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.dryRuns[projectID] {
+		return false
+	}
+	rs.dryRuns[projectID] = true
+	return true
+}
+
+func (rs *replays) endDryRun(projectID string) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.dryRuns, projectID)
 }
 
 // release lets the worker begin with a run that was admitted.
