@@ -111,7 +111,7 @@ func (p *exprProgram) Match(ev *Event) (bool, error) {
 func compileExpr(text string, names Names) (p *exprProgram, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			p, err = nil, &Error{Detail: "this expression cannot be compiled; write it more simply"}
+			p, err = nil, tooComplex()
 		}
 	}()
 	if problem := scan(text); problem != nil {
@@ -152,12 +152,18 @@ func compileExpr(text string, names Names) (p *exprProgram, err error) {
 	}
 	code, err := compiler.Compile(tree, config)
 	if err != nil {
-		return nil, &Error{Detail: "this expression cannot be compiled; write it more simply"}
+		return nil, tooComplex()
 	}
 	// The program holds on to its tree, which is larger than all the rest, and
 	// never uses it.
 	root.Callee, root.Arguments = nil, nil
 	return &exprProgram{code: code, conditions: conditions}, nil
+}
+
+// tooComplex is what is said of an expression that nothing else is known to be
+// wrong with.
+func tooComplex() *Error {
+	return &Error{Detail: "this expression cannot be compiled; write it more simply", Line: 1, Column: 1}
 }
 
 // located makes an error at a place of the source.

@@ -202,10 +202,12 @@ func TestExpressionsThatDoNotCompile(t *testing.T) {
 		line, col  int
 		want       string
 	}{
-		{"empty", " \n", 0, 0, "empty"},
-		{"text too long", "true " + strings.Repeat(" ", filter.MaxText), 0, 0, "longer than 4096 bytes"},
-		{"not UTF-8", "data.a == \"\xff\"", 0, 0, "UTF-8"},
-		{"two megabytes of brackets", strings.Repeat("(", 2<<20), 0, 0, "longer than"},
+		{"empty", " \n", 1, 1, "empty"},
+		{"text too long", "true " + strings.Repeat(" ", filter.MaxText), 1, 4097, "longer than 4096 bytes"},
+		{"text too long on its second line", "true\n" + strings.Repeat("é", filter.MaxText/2), 2, 2046, "longer than 4096 bytes"},
+		{"not UTF-8", "data.a == \"\uFFFD\" or\n\"\xff\"", 2, 2, "UTF-8"},
+		{"not UTF-8 and too long", strings.Repeat("\x80", 5000), 1, 1, "longer than"},
+		{"two megabytes of brackets", strings.Repeat("(", 2<<20), 1, 4097, "longer than"},
 		{"brackets too deep", deep(33), 1, 33, "nest more than 32 deep"},
 		{"brackets too deep on a second line", "é &&\n " + deep(33), 2, 34, "nest more than 32 deep"},
 		{"brackets of all kinds too deep", strings.Repeat("[{(", 11), 1, 33, "nest more than 32 deep"},

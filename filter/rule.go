@@ -43,14 +43,14 @@ func Compile(engine Engine, names Names, filters map[string]json.RawMessage, tex
 func (r *Rule) addProgram(engine Engine, names Names, text string) (problem *Error) {
 	defer func() {
 		if recover() != nil {
-			problem = &Error{Detail: "this expression cannot be compiled; write it more simply"}
+			problem = tooComplex()
 		}
 	}()
 	if engine == nil {
 		engine = Expr
 	}
-	if len(text) > MaxText {
-		return &Error{Detail: fmt.Sprintf("the expression is longer than %d bytes", MaxText)}
+	if problem := checkLength(text); problem != nil {
+		return problem
 	}
 	program, err := engine.Compile(text, names)
 	if err != nil {

@@ -1,7 +1,6 @@
 package filter
 
 import (
-	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -11,23 +10,23 @@ import (
 // scan checks what must hold before expr may see a text: its length, its
 // encoding, and how deep brackets nest outside strings and comments.
 func scan(text string) *Error {
-	if len(text) > MaxText {
-		return &Error{Detail: fmt.Sprintf("the expression is longer than %d bytes", MaxText)}
+	if problem := checkLength(text); problem != nil {
+		return problem
 	}
-	if !utf8.ValidString(text) {
-		return &Error{Detail: "the expression is not valid UTF-8"}
+	for i, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			return after(text[:i], "the expression is not valid UTF-8")
+		}
 	}
 	if strings.TrimSpace(text) == "" {
-		return &Error{Detail: "the expression is empty; leave the filter out to match every event"}
+		return after("", "the expression is empty; leave the filter out to match every event")
 	}
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '(', '[', '{':
 			if depth++; depth > MaxDepth {
-				at := utf8.RuneCountInString(text[:i])
-				return located(file.NewSource(text), file.Location{From: at, To: at + 1},
-					"brackets nest more than %d deep", MaxDepth)
+				return after(text[:i], "brackets nest more than %d deep", MaxDepth)
 			}
 		case ')', ']', '}':
 			depth--
@@ -38,6 +37,24 @@ func scan(text string) *Error {
 		}
 	}
 	return nil
+}
+
+// checkLength points at the first character that is not within the limit.
+func checkLength(text string) *Error {
+	if len(text) <= MaxText {
+		return nil
+	}
+	end := MaxText
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return after(text[:end], "the expression is longer than %d bytes", MaxText)
+}
+
+// after makes an error at the place that follows a part of the text.
+func after(before, format string, args ...any) *Error {
+	at := utf8.RuneCountInString(before)
+	return located(file.NewSource(before), file.Location{From: at, To: at + 1}, format, args...)
 }
 
 // skipString gives the index of the quote that closes the string at start, or
