@@ -194,7 +194,7 @@ func (w *world) wrongly(id, delivery, event, replay string) {
 		for method, item := range paths[template].(map[string]any) {
 			method = strings.ToUpper(method)
 			keyless := len(item.(map[string]any)["security"].([]any)[0].(map[string]any)) == 0
-			hasBody := item.(map[string]any)["requestBody"] != nil
+			hasBody := item.(map[string]any)["requestBody"] != nil || method == "POST"
 			w.wantKey(method, path, keyless)
 			if path != absent && !keyless {
 				w.want(404, w.do(method, absent, ""))

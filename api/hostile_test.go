@@ -80,6 +80,36 @@ func TestManyProblemsAreBounded(t *testing.T) {
 	}
 }
 
+// A call without a body takes none, or the empty object that some clients send.
+func TestCallsWithoutABodyTakeNone(t *testing.T) {
+	w := newWorld(t)
+	hook := "/api/v1/webhooks/" + w.create("acme", "")
+	w.want(200, w.do("PATCH", hook, `{"status":"disabled"}`))
+	retry := func() string { // of a delivery each: there is one attempt at a time
+		w.publish(`{"type":"project.created","data":{"id":"acme"}}`)
+		skipped := w.want(200, w.do("GET", hook+"/deliveries", "")).get(t, "data").([]any)[0]
+		return "/api/v1/deliveries/" + skipped.(map[string]any)["id"].(string) + "/retry"
+	}
+	link := func() string { return "/api/v1/projects/acme/dashboard-links" }
+	for _, tc := range []struct {
+		path func() string
+		ok   int
+	}{{retry, 202}, {link, 200}} {
+		w.want(tc.ok, w.do("POST", tc.path(), "", "Content-Type", ""))
+		w.want(tc.ok, w.do("POST", tc.path(), "", "Content-Type", "application/x-www-form-urlencoded"))
+		w.want(tc.ok, w.do("POST", tc.path(), " {} "))
+		w.want(415, w.do("POST", tc.path(), "{}", "Content-Type", "text/plain"))
+		w.want(413, w.do("POST", tc.path(), strings.Repeat("{", 3<<20)))
+		w.want(400, w.do("POST", tc.path(), "{"))
+		r := w.want(422, w.do("POST", tc.path(), `{"x":1}`))
+		if diff := cmp.Diff([]string{"unknown_member #/x"}, r.items(t)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", r.path, diff)
+		}
+	}
+	w.want(404, w.do("POST", "/api/v1/deliveries/dlv_nothing/retry", "{"))
+	w.want(204, w.do("DELETE", hook, "{"))
+}
+
 func TestProblemsOfATestedEventPointIntoTheBody(t *testing.T) {
 	w := newWorld(t)
 	for _, tc := range []struct {

@@ -118,7 +118,7 @@ func (op *operation[B]) documented() []int {
 	if strings.Contains(op.path, "{") {
 		list = append(list, http.StatusNotFound)
 	}
-	if op.takesBody() {
+	if op.readsBody() {
 		list = append(list, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	list = append(list, op.errors...)

@@ -51,7 +51,8 @@ type also struct {
 	meaning string
 }
 
-// noBody is for operations without a body.
+// noBody is for operations without a body, and the empty object that some clients
+// send in its place.
 type noBody struct{}
 
 // call is one request of an operation.
@@ -143,10 +144,10 @@ func (op *operation[B]) read(c *call, doc *huma.Operation, w http.ResponseWriter
 	if len(items) > 0 && op.page != nil {
 		items = append(items, op.wrongCursor(c, items)...)
 	}
-	if !op.takesBody() {
+	if !op.readsBody() {
 		return invalid(items)
 	}
-	text, err := readBody(w, c.r, op.optional)
+	text, err := readBody(w, c.r, op.optional || !op.takesBody())
 	if err != nil {
 		return err
 	}
@@ -184,6 +185,11 @@ func (op *operation[B]) takesBody() bool {
 	_, none := any((*B)(nil)).(*noBody)
 	return !none
 }
+
+// readsBody says whether a body is judged. Who sends one with a POST that takes
+// none means something by it; with GET and DELETE it has no meaning (RFC 9110
+// section 9.3).
+func (op *operation[B]) readsBody() bool { return op.takesBody() || op.method == http.MethodPost }
 
 // invalid returns the problem of a request with the given items; nil without.
 func invalid(items []problem.Item) error {
