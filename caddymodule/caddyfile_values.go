@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,13 +115,10 @@ func sizeArg(d *caddyfile.Dispenser, into *int64, r sizeRange) error {
 	if err != nil {
 		return d.Errf("%s must be a size such as 256KiB, not '%s'", name, text)
 	}
-	if n > uint64(r.max) {
-		n = uint64(r.max) + 1 // does not wrap around in the conversion
-	}
-	if err := r.check(int64(n)); err != nil {
+	*into = int64(min(n, math.MaxInt64))
+	if err := r.check(*into); err != nil {
 		return d.Errf("%s: %w", name, err)
 	}
-	*into = int64(n)
 	return nil
 }
 
