@@ -33,16 +33,14 @@ func canonicalNames(names ...string) map[string]string {
 }
 
 // systemHeaders is how many headers an attempt adds to those of its receiver.
-const systemHeaders = 10
+const systemHeaders = 11
 
 // staticHeader returns the headers of a receiver that are the same in every
 // attempt. A custom header with a reserved name, from an old record, is left
 // out: the delivery still goes out.
 func staticHeader(custom []webhook.Header, userAgent string) []webhook.Header {
-	h := make([]webhook.Header, 0, len(custom)+2)
-	h = append(h,
-		webhook.Header{Name: headerContentType, Value: "application/json"},
-		webhook.Header{Name: headerUserAgent, Value: userAgent})
+	h := make([]webhook.Header, 0, len(custom)+1)
+	h = append(h, webhook.Header{Name: headerUserAgent, Value: userAgent})
 	for _, c := range custom {
 		if !egress.Reserved(c.Name) {
 			h = append(h, webhook.Header{Name: http.CanonicalHeaderKey(c.Name), Value: c.Value})
@@ -70,6 +68,7 @@ func newHeader(
 			h = append(h, webhook.Header{Name: name, Value: value})
 		}
 	}
+	set(headerContentType, "application/json")
 	set(headerEvent, ev.Type)
 	set(headerDelivery, d.ID)
 	set(headerAttempt, strconv.Itoa(number))

@@ -53,6 +53,31 @@ func TestADeliveryIsShownInFullWithoutSecrets(t *testing.T) {
 	}
 }
 
+// What a webhook says of its requests goes with it, the rest is known.
+func TestADeliveryOfADeletedWebhookShowsWhatIsKnownOfItsRequest(t *testing.T) {
+	g, _ := mustOpen(t, t.TempDir(), nil)
+	to := newReceiver(t, http.StatusOK)
+	mustApply(t, g, settings(t))
+	hook := mustCreate(t, g, gateway.WebhookSpec{URL: to.URL, Events: []string{"project.*"}})
+	d := mustDeliver(t, g, hook.ID, someEvent)
+	eventually(t, "it is delivered", func() bool { return len(mustList(t, g, hook.ID, webhook.Delivered)) == 1 })
+	if err := g.DeleteWebhook(t.Context(), everything, hook.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	got, err := g.Delivery(t.Context(), everything, d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, h := range got.RequestHeaders {
+		names = append(names, h.Name)
+	}
+	want := []string{"content-type", "webhook-id", "webhook-timestamp", "x-tengine-attempt", "x-tengine-delivery", "x-tengine-event"}
+	if !slices.Equal(names, want) {
+		t.Errorf("headers %v, want %v", names, want)
+	}
+}
+
 func TestHistoryOfAnotherProjectIsNotThere(t *testing.T) {
 	g, _ := mustOpen(t, t.TempDir(), nil)
 	mustApply(t, g, settings(t, webhook.Subscription{ID: "wh_a", ProjectID: "proj_1"}, webhook.Subscription{ID: "wh_all"}))
