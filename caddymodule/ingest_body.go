@@ -42,20 +42,20 @@ func formOf(h http.Header) (form, error) {
 		return 0, problem.New(problem.UnsupportedMediaType, "The only charset is utf-8.")
 	}
 	switch mediaType {
-	case "application/json":
-		if webhook.IsBinaryCloudEvent(h) {
-			return formBinaryCloudEvent, nil
-		}
-		return formJSON, nil
 	case "application/x-ndjson":
 		return formLines, nil
 	case "application/cloudevents+json":
 		return formCloudEvent, nil
 	case "application/cloudevents-batch+json":
 		return formCloudEvents, nil
-	default:
-		return 0, unsupportedMediaType()
 	}
+	switch {
+	case webhook.IsBinaryCloudEvent(h) && webhook.IsJSONType(mediaType):
+		return formBinaryCloudEvent, nil
+	case mediaType == "application/json":
+		return formJSON, nil
+	}
+	return 0, unsupportedMediaType()
 }
 
 func unsupportedMediaType() error {

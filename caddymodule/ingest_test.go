@@ -234,6 +234,9 @@ func TestIngestAnswers(t *testing.T) {
 		{"binary CloudEvent", jsonType, `{"id":"p"}`,
 			[]string{"ce-specversion", "1.0", "ce-id", "c1", "ce-type", "project.created", "ce-source", "/s"}, 202,
 			`{"id":"c1","deliveries":1,"duplicate":true}`},
+		{"binary CloudEvent of a JSON type", "Application/vnd.a+JSON; charset=utf-8", `{"id":"p"}`,
+			[]string{"ce-specversion", "1.0", "ce-id", "c1", "ce-type", "project.created", "ce-source", "/s"}, 202,
+			`{"id":"c1","deliveries":1,"duplicate":true}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := s.publish(tt.body, append([]string{"Content-Type", tt.mediaType}, tt.header...)...)
@@ -279,6 +282,8 @@ func TestIngestRefuses(t *testing.T) {
 		{"not an object", `"text"`, nil, 422, "invalid", "wrong_type"},
 		{"a CloudEvent of another version", `{"id":"p"}`, []string{"ce-specversion", "2.0", "ce-id", "x", "ce-type", "project.created", "ce-source", "/"}, 422, "invalid", ""},
 		{"a CloudEvent without a version", `{"id":"p"}`, []string{"ce-id", "x", "ce-type", "project.created", "ce-source", "/"}, 422, "invalid", ""},
+		{"a binary CloudEvent of XML", `{"id":"p"}`, []string{"Content-Type", "text/xml", "ce-specversion", "1.0", "ce-id", "x", "ce-type", "project.created", "ce-source", "/"}, 415, "unsupported_media_type", ""},
+		{"a JSON type without a CloudEvent", createdEvent, []string{"Content-Type", "application/vnd.a+json"}, 415, "unsupported_media_type", ""},
 		{"an array as a CloudEvent", `[]`, []string{"Content-Type", "application/cloudevents+json"}, 422, "invalid", "wrong_type"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ type Code string
 
 // Request codes: what a whole request failed with. Each has one HTTP status.
 const (
-	BadRequest           Code = "bad_request"            // 400: not JSON, or not the protocol it claims to be
+	BadRequest           Code = "bad_request"            // 400: a body that is not JSON, a query that is none
 	Unauthorized         Code = "unauthorized"           // 401
 	ScopeMissing         Code = "scope_missing"          // 403: the key lacks the scope
 	ProjectNotAllowed    Code = "project_not_allowed"    // 403: the key is not for this project

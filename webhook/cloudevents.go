@@ -18,7 +18,9 @@ import (
 //     well; the source is kept for the log.
 //   - time is created_at. It is optional.
 //   - data is data, a JSON object; datacontenttype, if it is there, must be
-//     JSON. Binary data (data_base64) is refused.
+//     JSON. In binary mode it is Content-Type; a ce-datacontenttype, which the
+//     specification does not have, must be JSON too. Binary data (data_base64)
+//     is refused.
 //   - projectid and apiversion, extension attributes of ours, are the project's
 //     id and api_version. They are optional.
 //   - All others (subject, dataschema, other extensions) are allowed, as the
@@ -114,7 +116,7 @@ func (r *reading) binaryCloudEvent(header map[string][]string) {
 		attribute, place := strings.ToLower(name[len(prefix):]), strings.ToLower(name)
 		values := header[name]
 		switch {
-		case attribute == "datacontenttype" || !knownAttribute(attribute): // the former is Content-Type here
+		case !knownAttribute(attribute):
 		case len(values) != 1:
 			r.problem(problem.InvalidValue, "Send this header once.", place)
 		default:
@@ -168,7 +170,7 @@ func (r *reading) attribute(name string, text []byte, place string) {
 	case "time":
 		r.setTime(text, place)
 	case "datacontenttype":
-		if !isJSONType(string(text)) {
+		if !isJSONInUTF8(string(text)) {
 			r.problem(problem.InvalidValue, "The data of an event must be JSON in UTF-8.", place)
 		}
 	case "projectid":
@@ -204,8 +206,8 @@ func validAttributeName(name string) bool {
 	return name != ""
 }
 
-// isJSONType reports whether a media type is JSON in UTF-8.
-func isJSONType(text string) bool {
+// isJSONInUTF8 reports whether the text is a media type that says so.
+func isJSONInUTF8(text string) bool {
 	mediaType, params, err := mime.ParseMediaType(text)
 	if err != nil {
 		return false
@@ -213,5 +215,11 @@ func isJSONType(text string) bool {
 	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return false
 	}
+	return IsJSONType(mediaType)
+}
+
+// IsJSONType reports whether a media type without parameters, in lower case, is
+// one of JSON. The data of a CloudEvent may have any.
+func IsJSONType(mediaType string) bool {
 	return strings.HasSuffix(mediaType, "/json") || strings.HasSuffix(mediaType, "+json")
 }

@@ -103,7 +103,7 @@ func binaryHeader() http.Header {
 	h := http.Header{}
 	for name, value := range map[string]string{
 		"ce-specversion": "1.0", "ce-id": "A234-1234", "ce-source": "https://example.com/cloudevents/pull", "ce-type": "api_key.created",
-		"ce-time": "2024-01-01T00:00:00Z", "ce-projectid": "proj%5F123", "ce-apiversion": "2022-01-01", "ce-subject": "%zz", "content-type": "application/json", "ce-datacontenttype": "ignored",
+		"ce-time": "2024-01-01T00:00:00Z", "ce-projectid": "proj%5F123", "ce-apiversion": "2022-01-01", "ce-subject": "%zz", "content-type": "application/json", "ce-datacontenttype": "application/json",
 	} {
 		h.Set(name, value)
 	}
@@ -152,6 +152,7 @@ func TestCloudEventBinaryRefuses(t *testing.T) {
 		{"broken encoding", func(h http.Header) { h.Set("ce-id", "%zz") }, `{}`, problem.Invalid, "ce-id"},
 		{"bad time", func(h http.Header) { h.Set("ce-time", "now") }, `{}`, problem.Invalid, "ce-time"},
 		{"version", func(h http.Header) { h.Set("ce-specversion", "1.1") }, `{}`, problem.Invalid, "ce-specversion"},
+		{"data that is XML", func(h http.Header) { h.Set("ce-datacontenttype", "text/xml") }, `{}`, problem.Invalid, "ce-datacontenttype"},
 		{"data is no object", func(http.Header) {}, `[]`, problem.Invalid, "object"},
 		{"data is not JSON", func(http.Header) {}, `<x/>`, problem.BadRequest, "JSON"},
 		{"data is too deep", func(http.Header) {}, strings.Repeat(`{"a":`, 63) + "{}" + strings.Repeat("}", 63), problem.Invalid, "64 levels"},
