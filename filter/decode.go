@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tengineai/webhook-gateway/webhook"
 )
 
 // decode reads one JSON value as the environment holds it: map[string]any,
@@ -36,7 +38,7 @@ func decodeValue(dec *jsontext.Decoder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		number, err := strconv.ParseFloat(string(text), 64)
+		number, err := webhook.ParseNumber(text)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			return nil, err
 		}

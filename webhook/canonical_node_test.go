@@ -127,6 +127,15 @@ func handPicked() [][]byte {
 		`"\u2028\u2029\u0085\u00ad\ufeff\ufffe\uffff\ufdd0"`, "\"\u2028\u2029\u0085\u00ad\ufeff\ufffe\uffff\ufdd0\U0010ffff\"", `"\/\b\f\n\r\t\"\\"`, `"</script>&<!--"`,
 		strings.Repeat("[", 60) + strings.Repeat("]", 60), strings.Repeat("[", 60) + strings.Repeat("]", 59),
 	}
+	for _, n := range []int{700, 790, 799, 800, 801, 1000, 9999, 20_000, 150_000} { // zeros that the exponent makes up for
+		zeros := strings.Repeat("0", n)
+		for _, shift := range []int{-400, -330, -1, 0, 1, 290, 400} {
+			texts = append(texts,
+				fmt.Sprintf("1%se%d", zeros, shift-n), fmt.Sprintf("-9007199254740993%se%d", zeros, shift-n), fmt.Sprintf("9007199254740993%s1E%d", zeros, shift-n-1),
+				fmt.Sprintf("12%s.5e-%d", zeros, n+shift), fmt.Sprintf("0.%s1e%d", zeros, n+shift), fmt.Sprintf("-0.%s90071992547409930001e+%d", zeros, max(0, n+shift)))
+		}
+		texts = append(texts, "0."+zeros, "-0."+zeros+"e9", "1."+zeros+"1", "1e"+zeros+"5", "1e-"+zeros+"5", "1"+zeros+"e-99999999999999999999", "0."+zeros+"1e99999999999999999999", "1"+zeros)
+	}
 	documents := make([][]byte, len(texts))
 	for i, text := range texts {
 		documents[i] = []byte(text)

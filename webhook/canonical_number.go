@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -22,7 +23,7 @@ func (c *canonicalizer) appendNumber(raw []byte) {
 		c.out = append(c.out, raw...)
 		return
 	}
-	f, err := strconv.ParseFloat(string(raw), 64)
+	f, err := ParseNumber(raw)
 	if err != nil { // the grammar was checked: it can only be the range
 		c.refuseNumber(raw, problem.NumberOverflow, "The number is too large for a double (about 1.8e308).")
 		return
@@ -37,6 +38,42 @@ func (c *canonicalizer) appendNumber(raw []byte) {
 		c.out = c.out[:start]
 		c.refuseNumber(raw, problem.NumberNotExact, "JavaScript would change this integer; send it as a string.")
 	}
+}
+
+// ParseNumber returns the double that JavaScript reads a JSON number as. Of one
+// beyond all doubles it is an infinity, with an error.
+func ParseNumber(raw []byte) (float64, error) {
+	const most = 800 // digits before the point, beyond which strconv loses count of them
+	if len(raw) > most {
+		raw = pointFirst(raw)
+	}
+	return strconv.ParseFloat(string(raw), 64)
+}
+
+// pointFirst writes a number as 0.digits and an exponent, the first digit not
+// being zero. strconv reads no more than five digits of an exponent; of a number
+// like this they decide.
+func pointFirst(raw []byte) []byte {
+	const most = 1 << 30 // far beyond what any length of a number makes up for
+	exponent := 0
+	number := raw
+	if i := bytes.IndexAny(raw, "eE"); i >= 0 {
+		number = raw[:i]
+		exponent, _ = strconv.Atoi(string(raw[i+1:])) // out of range, it is the largest
+		exponent = max(-most, min(exponent, most))
+	}
+	number, negative := bytes.CutPrefix(number, []byte("-"))
+	whole, fraction, _ := bytes.Cut(number, []byte("."))
+	digits := slices.Concat(whole, fraction)
+	significant := bytes.TrimLeft(digits, "0")
+	point := len(whole) - (len(digits) - len(significant)) + exponent
+
+	out := make([]byte, 0, len(significant)+len("-0.e-1073741824"))
+	if negative {
+		out = append(out, '-')
+	}
+	out = append(append(out, "0."...), significant...)
+	return strconv.AppendInt(append(out, 'e'), int64(point), 10)
 }
 
 // isInteger reports whether a number is written without "." and exponent.
