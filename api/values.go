@@ -3,7 +3,6 @@ package api
 import (
 	"encoding/json"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func (v *concurrency) read(d *decoder, raw jsontext.Value, at string) {
 
 // wholeNumber reads an integer as JSON Schema has it: 5, and 5.0 or 5e0 as well.
 func wholeNumber(raw jsontext.Value) (int, bool) {
-	f, err := strconv.ParseFloat(string(raw), 64)
+	f, err := webhook.ParseNumber(raw)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
 		return 0, false
 	}
