@@ -75,12 +75,12 @@ func skipString(text string, start int) int {
 // skipComment gives the index of the last byte of the comment at start, or
 // start where there is none.
 func skipComment(text string, start int) int {
-	end, length := "", 0
+	var end string
 	switch {
 	case strings.HasPrefix(text[start:], "//"):
-		end, length = "\n", 1
+		end = "\n"
 	case strings.HasPrefix(text[start:], "/*"):
-		end, length = "*/", 2
+		end = "*/"
 	default:
 		return start
 	}
@@ -88,5 +88,5 @@ func skipComment(text string, start int) int {
 	if i < 0 {
 		return len(text)
 	}
-	return start + 2 + i + length - 1
+	return start + 2 + i + len(end) - 1
 }
