@@ -111,13 +111,14 @@ func (g *Gateway) checkRoom(ctx context.Context, gen *Generation, inputs []webho
 	return nil
 }
 
-// known says whether an event is stored under a project and id.
+// known says whether an event is stored under a project and id. The store puts
+// another in the place of one that is damaged.
 func (g *Gateway) known(ctx context.Context, projectID, eventID string) (bool, error) {
 	if eventID == "" {
 		return false, nil
 	}
 	_, err := g.store.Event(ctx, projectID, eventID)
-	if errors.Is(err, queue.ErrNotFound) {
+	if errors.Is(err, queue.ErrNotFound) || errors.Is(err, queue.ErrCorrupt) {
 		return false, nil
 	}
 	return err == nil, err

@@ -22,6 +22,7 @@ import (
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
+	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -315,4 +316,26 @@ func TestNoTokenIsNoKey(t *testing.T) {
 	if key, err := g.Authenticate(""); problem.From(err).Code != problem.Unauthorized {
 		t.Errorf("got key %v, %v; want %s", key, err, problem.Unauthorized)
 	}
+}
+
+func TestABatchTakesAnEventThatIsDamagedInTheStore(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir()}
+	s.open(settings(t))
+	s.store.Inject(func(method string) (f queuetest.Fault) {
+		if method == "Event" {
+			f.Err = queue.ErrCorrupt
+		}
+		return f
+	})
+	const event = `{"id":"%s","type":"project.created","data":{"id":"proj_1","name":"My Project"}}`
+	results, err := s.g.Publish(t.Context(), parse(t, fmt.Sprintf(event, "evt_1"), fmt.Sprintf(event, "evt_2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Result != gateway.Accepted {
+			t.Errorf("%s is %s (%v), want accepted", r.ID, r.Result, r.Err)
+		}
+	}
+	s.close()
 }
