@@ -79,34 +79,36 @@ func (g *Gateway) OpenLink(_ context.Context, linkToken string) (token, projectI
 	return token, l.projectID, nil
 }
 
-// add keeps a link, unless there are too many.
+// add keeps a link, unless its owner has too many. When there are too many in all,
+// those who have most lose some.
 func (ls *links) add(hash [sha256.Size]byte, l link, now time.Time) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.byHash == nil {
 		ls.byHash = make(map[[sha256.Size]byte]link)
 	}
-	if len(ls.byHash) >= maxLinksOfOne && !ls.room(owner{l.by.Hash, l.projectID}, now) {
+	if len(ls.byHash) >= maxLinksOfOne && ls.of(l.owner(), now) >= maxLinksOfOne {
 		return false
 	}
+	makeRoom(ls.byHash, maxLinks, func(l link) (owner, time.Time) { return l.owner(), l.expires })
 	ls.byHash[hash] = l
 	return true
 }
 
-// room forgets what has expired and says whether there is room for another link
-// of an owner. The caller holds mu.
-func (ls *links) room(of owner, now time.Time) bool {
-	theirs := 0
+// of forgets what has expired and counts the links of an owner. The caller holds mu.
+func (ls *links) of(whose owner, now time.Time) (n int) {
 	for hash, l := range ls.byHash {
 		switch {
 		case !now.Before(l.expires):
 			delete(ls.byHash, hash)
-		case of == owner{l.by.Hash, l.projectID}:
-			theirs++
+		case l.owner() == whose:
+			n++
 		}
 	}
-	return theirs < maxLinksOfOne && len(ls.byHash) < maxLinks
+	return n
 }
+
+func (l link) owner() owner { return owner{l.by.Hash, l.projectID} }
 
 // take removes a link and returns it if it has not expired.
 func (ls *links) take(hash [sha256.Size]byte, now time.Time) (link, bool) {

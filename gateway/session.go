@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -150,8 +151,9 @@ func (ss *sessions) begin(s *session, now time.Time, life time.Duration) (token 
 		ss.byHash = make(map[[sha256.Size]byte]*session)
 	}
 	if len(ss.byHash) >= maxSessions {
-		ss.makeRoom(now)
+		maps.DeleteFunc(ss.byHash, func(_ [sha256.Size]byte, s *session) bool { return s.over(now) })
 	}
+	makeRoom(ss.byHash, maxSessions, func(s *session) (owner, time.Time) { return owner{s.key.Hash, s.link}, s.touched })
 	ss.byHash[HashToken(token)] = s
 	return token
 }
@@ -163,34 +165,29 @@ type owner struct {
 	project string
 }
 
-// makeRoom ends what is over, and of the owner with the most sessions the tenth
-// that was idle longest, so that nobody can sign the others out. The caller holds
-// mu.
-func (ss *sessions) makeRoom(now time.Time) {
+// makeRoom removes the tenth that is oldest of what the owner with the most has, if
+// as many are kept as may be: so nobody can keep the others from theirs.
+func makeRoom[T any](kept map[[sha256.Size]byte]T, limit int, look func(T) (owner, time.Time)) {
+	if len(kept) < limit {
+		return
+	}
 	counts := make(map[owner]int)
 	var most owner
-	for hash, s := range ss.byHash {
-		if s.over(now) {
-			delete(ss.byHash, hash)
-			continue
-		}
-		o := owner{s.key.Hash, s.link}
+	for _, k := range kept {
+		o, _ := look(k)
 		if counts[o]++; counts[o] > counts[most] {
 			most = o
 		}
 	}
-	if len(ss.byHash) < maxSessions {
-		return
-	}
-	var theirs [][sha256.Size]byte
-	for hash, s := range ss.byHash {
-		if (owner{s.key.Hash, s.link}) == most {
-			theirs = append(theirs, hash)
+	age := make(map[[sha256.Size]byte]time.Time)
+	for hash, k := range kept {
+		if o, at := look(k); o == most {
+			age[hash] = at
 		}
 	}
-	slices.SortFunc(theirs, func(a, b [sha256.Size]byte) int { return ss.byHash[a].touched.Compare(ss.byHash[b].touched) })
+	theirs := slices.SortedFunc(maps.Keys(age), func(a, b [sha256.Size]byte) int { return age[a].Compare(age[b]) })
 	for _, hash := range theirs[:(len(theirs)+9)/10] {
-		delete(ss.byHash, hash)
+		delete(kept, hash)
 	}
 }
 

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -47,5 +49,30 @@ func TestOneKeyCannotKeepTheOthersFromLinks(t *testing.T) {
 	now = now.Add(linkValid)
 	if !add("greedy", "proj_1") || len(ls.byHash) != 1 {
 		t.Errorf("when they have expired there is no room; %d are kept", len(ls.byHash))
+	}
+}
+
+func TestLinksOfOneKeyForManyProjectsLeaveRoomForOthers(t *testing.T) {
+	now := time.Now()
+	of := func(key, project string) link {
+		return link{by: Key{Hash: HashToken(key)}, projectID: project, expires: now.Add(linkValid)}
+	}
+	kept := HashToken("kept")
+	ls := links{byHash: map[[sha256.Size]byte]link{kept: of("quiet", "proj_1")}}
+	for i := range maxLinks - 1 {
+		ls.byHash[HashToken(fmt.Sprint(i))] = of("greedy", fmt.Sprintf("proj_%d", i%10))
+	}
+	now = now.Add(time.Second)
+	last := HashToken("last")
+	if !ls.add(last, of("quiet", "proj_2"), now) {
+		t.Error("there is no room for a link of another key")
+	}
+	for name, hash := range map[string][sha256.Size]byte{"of another key": kept, "that came last": last} {
+		if _, ok := ls.take(hash, now); !ok {
+			t.Errorf("the link %s is gone", name)
+		}
+	}
+	if n := len(ls.byHash); n > maxLinks {
+		t.Errorf("%d links are kept, want %d at most", n, maxLinks)
 	}
 }
