@@ -132,23 +132,23 @@ func latencyClass(d time.Duration) int {
 }
 
 // advance makes the current minute the newest. The caller holds mu.
-func (a *activity) advance(now time.Time) {
-	current := now.Unix() / 60
-	for range min(current-a.minute, activityMinutes) {
-		a.minute++
-		a.minutes[a.minute%activityMinutes] = Minute{}
-	}
-	a.minute = max(a.minute, current)
-}
+func (a *activity) advance(now time.Time) { advance(a.minutes[:], &a.minute, now.Unix()/60) }
 
 // advance makes the current hour the newest. The caller holds activity.mu.
-func (w *active) advance(now time.Time) {
-	current := now.Unix() / 3600
-	for range min(current-w.hour, activityHours) {
-		w.hour++
-		w.hours[w.hour%activityHours] = Hour{}
+func (w *active) advance(now time.Time) { advance(w.hours[:], &w.hour, now.Unix()/3600) }
+
+// advance clears the counts of times that begin, and of times that are to come
+// again because the clock was set back.
+func advance[T any](counts []T, newest *int64, current int64) {
+	var none T
+	n := int64(len(counts))
+	for i := range min(current-*newest, n) {
+		counts[(*newest+1+i)%n] = none
 	}
-	w.hour = max(w.hour, current)
+	for i := range min(*newest-current, n) {
+		counts[(*newest-i)%n] = none
+	}
+	*newest = current
 }
 
 // webhook returns the counts of a webhook, or nil if there are too many. The

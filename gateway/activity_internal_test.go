@@ -40,3 +40,30 @@ func TestTooManyWebhooksDoNotSlowAttemptsDown(t *testing.T) {
 		t.Error("a deleted webhook leaves no room for another")
 	}
 }
+
+func TestAClockThatIsSetBackSpoilsNoPlots(t *testing.T) {
+	began := time.Now().Round(0) // the wall clock only, as it is set
+	a := newActivity(began)
+	settle := func(now time.Time) {
+		a.settled(dispatch.Report{
+			Delivery: &webhook.Delivery{WebhookID: "wh_1", ProjectID: "proj_1"}, Attempt: &webhook.Attempt{Outcome: webhook.Success},
+		}, now)
+	}
+	settle(began.Add(1000 * time.Hour)) // the clock was wrong
+	for i := range 3 {
+		settle(began.Add(time.Duration(i) * time.Hour))
+	}
+	now := began.Add(2 * time.Hour)
+	minutes := a.lastDay(now)
+	for i, want := range map[int]uint32{1439: 1, 1439 - 60: 1, 1439 - 120: 1} {
+		if got := minutes[i].Succeeded; got != want {
+			t.Errorf("minute %d has %d attempts, want %d", i, got, want)
+		}
+	}
+	hours := a.of("wh_1", now).Hours
+	for i, want := range map[int]uint32{23: 1, 22: 1, 21: 1} {
+		if got := hours[i].Succeeded; got != want {
+			t.Errorf("hour %d has %d attempts, want %d", i, got, want)
+		}
+	}
+}
