@@ -71,6 +71,7 @@ func (g *Gateway) reseal(ctx context.Context, k *sealKey) error {
 		return err
 	}
 	g.vault.use(k)
+	g.locks.pass() // what was sealed with another key just now is in the store
 	g.log.Info("the secrets key has changed: sealing all secrets anew", zap.Stringer("key_id", k.id))
 	n, err := g.resealAll(ctx, k)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/queue/badgerstore"
+	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -321,4 +323,41 @@ func TestKeysStayOutOfTheLog(t *testing.T) {
 	if !strings.Contains(said.String(), "the previous one is not needed any more") {
 		t.Errorf("the log does not say when the change has ended:\n%s", said.String())
 	}
+}
+
+// TestAChangeOfTheKeyWaitsForWhatIsBeingSealedWithTheFormerOne changes the key while
+// a webhook that is sealed already is on its way to the store.
+func TestAChangeOfTheKeyWaitsForWhatIsBeingSealedWithTheFormerOne(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir()}
+	s.open(withKeys(t, keyA, ""))
+	sealed, write := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	s.store.Inject(func(method string) (f queuetest.Fault) {
+		if method == "PutRecord" && first.CompareAndSwap(false, true) {
+			f.Before = func() {
+				close(sealed)
+				<-write
+			}
+		}
+		return f
+	})
+	var creating sync.WaitGroup
+	creating.Go(func() {
+		if _, _, err := s.g.CreateWebhook(context.Background(), ofOne, "proj_1", someSpec()); err != nil {
+			t.Error(err)
+		}
+	})
+	<-sealed
+	mustApply(t, s.g, withKeys(t, keyB, keyA))
+	time.Sleep(100 * time.Millisecond) // long enough to seal nothing anew
+	close(write)
+	creating.Wait()
+	waitSealed(t, s.store)
+	s.close()
+
+	s.open(withKeys(t, keyB, ""))
+	if list, _, err := s.g.Webhooks(t.Context(), ofOne, "proj_1", wholePage); err != nil || len(list) != 1 {
+		t.Errorf("%d webhooks, %v, want the one that was created", len(list), err)
+	}
+	s.close()
 }

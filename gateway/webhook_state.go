@@ -164,6 +164,17 @@ type keyedLocks struct {
 
 func newKeyedLocks() keyedLocks { return keyedLocks{seed: maphash.MakeSeed()} }
 
+// pass waits until all that is being done under any of the locks is done.
+func (l *keyedLocks) pass() {
+	wait := func(m *sync.Mutex) {
+		m.Lock()
+		defer m.Unlock()
+	}
+	for i := range l.locks {
+		wait(&l.locks[i])
+	}
+}
+
 // lock locks what has an id and returns what unlocks it.
 func (l *keyedLocks) lock(id string) (unlock func()) {
 	m := &l.locks[maphash.String(l.seed, id)%uint64(len(l.locks))]
