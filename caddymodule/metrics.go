@@ -111,7 +111,7 @@ func (m *meter) Settled(r dispatch.Report) {
 
 // Gone, NotMade, ClaimLost and Tripped implement dispatch.Observer. What they
 // tell is in the log.
-func (m *meter) Gone(string)                      {}
+func (m *meter) Gone(*webhook.Subscription)       {}
 func (m *meter) NotMade(string, *webhook.Attempt) {}
 func (m *meter) ClaimLost(string)                 {}
 func (m *meter) Tripped(string, bool)             {}

@@ -120,8 +120,11 @@ func (d *Dispatcher) attempt(j *job) {
 		return
 	}
 	j.made = true
-	if verdict.Decision == Gone && d.moved(j) {
-		verdict.Decision = Retry
+	if verdict.Decision == Gone {
+		d.observer.Gone(j.receiver.Subscription)
+		if d.moved(j) {
+			verdict.Decision = Retry
+		}
 	}
 
 	r := queue.Result{Attempt: &a, Step: delivery.Step + 1}
@@ -129,7 +132,6 @@ func (d *Dispatcher) attempt(j *job) {
 	case Delivered:
 		r.Status = webhook.Delivered
 	case Gone:
-		d.observer.Gone(j.lane.webhookID)
 		r.Status, r.Reason = webhook.Failed, webhook.ReasonGone
 	default:
 		now := d.clock.now()

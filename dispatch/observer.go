@@ -14,9 +14,10 @@ type Observer interface {
 	// Settled is told of every outcome that was recorded.
 	Settled(Report)
 
-	// Gone is told that a receiver answered 410, before that is recorded. The
-	// gateway disables the webhook.
-	Gone(webhookID string)
+	// Gone is told that a receiver answered 410, before that is recorded, with
+	// the webhook as the attempt was made to it. Unless it has another URL by now,
+	// the gateway disables it.
+	Gone(sub *webhook.Subscription)
 
 	// NotMade is told of an attempt that a fault of the gateway prevented, or
 	// cut short; the delivery is due again and has lost nothing.
@@ -52,7 +53,7 @@ type Report struct {
 type nobody struct{}
 
 func (nobody) Settled(Report)                   {}
-func (nobody) Gone(string)                      {}
+func (nobody) Gone(*webhook.Subscription)       {}
 func (nobody) NotMade(string, *webhook.Attempt) {}
 func (nobody) ClaimLost(string)                 {}
 func (nobody) Tripped(string, bool)             {}

@@ -150,9 +150,7 @@ func (d *Dispatcher) handleOnce(j *job) {
 	case Delivered:
 		r.Status, r.Reason, r.NextAttemptAt, r.At = webhook.Delivered, "", time.Time{}, time.Time{}
 	case Gone:
-		if !d.moved(j) {
-			d.observer.Gone(j.lane.webhookID)
-		}
+		d.observer.Gone(j.receiver.Subscription)
 	}
 	d.vacate(j, &a)
 	d.settle(j, r)

@@ -317,7 +317,9 @@ func (s *seen) note(what string, f func()) {
 func (s *seen) Settled(r dispatch.Report) {
 	s.note("settled", func() { s.reports = append(s.reports, r) })
 }
-func (s *seen) Gone(id string)   { s.note("gone", func() { s.gone = append(s.gone, id) }) }
+func (s *seen) Gone(sub *webhook.Subscription) {
+	s.note("gone", func() { s.gone = append(s.gone, sub.ID) })
+}
 func (s *seen) ClaimLost(string) { s.note("lost", func() { s.lost++ }) }
 
 func (s *seen) Tripped(_ string, open bool) {

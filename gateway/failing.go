@@ -100,32 +100,36 @@ func (f *failing) round(context.Context) (pause time.Duration) {
 	if s == nil || s.DisableAfter <= 0 {
 		return healthRound
 	}
-	for _, id := range f.over(s.DisableAfter) {
-		f.g.disable(id, webhook.ReasonFailing)
+	cutoff := f.ages.Cutoff(s.DisableAfter)
+	for _, id := range f.over(cutoff) {
+		f.g.disable(id, webhook.ReasonFailing, f.isOver(cutoff))
 	}
 	return min(healthRound, max(s.DisableAfter/10, time.Second))
 }
 
-// over returns the webhooks that have failed for as long as given.
-func (f *failing) over(after time.Duration) []string {
-	cutoff := f.ages.Cutoff(after)
-	late := make(map[string]uint64)
+// over returns the webhooks with a streak that began before the cutoff.
+func (f *failing) over(cutoff time.Time) (ids []string) {
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	for id, s := range f.byID {
 		if s.over(cutoff) {
-			late[id] = s.Target
-		}
-	}
-	f.mu.Unlock()
-
-	var ids []string
-	for id, target := range late {
-		sub := f.g.inForce(id)
-		if sub != nil && sub.State == webhook.Active && targetOf(sub.URL) == target {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// isOver returns what says whether a webhook is to be disabled for its streak.
+func (f *failing) isOver(cutoff time.Time) func(*webhook.Subscription) bool {
+	return func(sub *webhook.Subscription) bool {
+		if sub == nil || sub.State != webhook.Active {
+			return false
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		s := f.byID[sub.ID]
+		return s != nil && s.Target == targetOf(sub.URL) && s.over(cutoff)
+	}
 }
 
 func (s *streak) over(cutoff time.Time) bool {
@@ -155,7 +159,7 @@ func (f *failing) settled(r *dispatch.Report) {
 		cutoff = f.ages.Cutoff(s.DisableAfter)
 	}
 	if f.failed(id, targetOf(sub.URL), f.g.now().UTC(), cutoff) && sub.State == webhook.Active {
-		f.g.disable(id, webhook.ReasonFailing)
+		f.g.disable(id, webhook.ReasonFailing, f.isOver(cutoff))
 	}
 }
 

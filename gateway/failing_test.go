@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -370,4 +371,63 @@ func (s *site) healthRecords() (ids []string) {
 		ids = append(ids, r.ID)
 	}
 	return ids
+}
+
+func TestFailuresOfAURLThatIsBeingChangedDisableNothing(t *testing.T) {
+	former, present := newReceiver(t, http.StatusInternalServerError), newReceiver(t, http.StatusOK)
+	s := &site{t: t, dir: t.TempDir()}
+	set := settings(t)
+	set.DisableAfter = time.Second
+	s.open(set)
+	spec := someSpec()
+	spec.URL, spec.Retry = former.URL, []time.Duration{}
+	w := mustCreate(t, s.g, spec)
+	for range 19 {
+		mustDeliver(t, s.g, w.ID, someEvent)
+	}
+	time.Sleep(1500 * time.Millisecond) // disable_after has passed
+
+	saved := s.changeURL(w.ID, present.URL)
+	mustDeliver(t, s.g, w.ID, someEvent) // the twentieth
+	time.Sleep(100 * time.Millisecond)   // is judged
+	saved()
+	deliveries(t, s.g, someEvent)
+	eventually(t, "an attempt at the new URL", func() bool { return len(present.requests()) == 1 })
+	time.Sleep(100 * time.Millisecond)
+	if got, err := s.g.Webhook(t.Context(), everything, w.ID); err != nil || got.Status != webhook.Active {
+		t.Errorf("the webhook is %s (%s, %v), want active", got.Status, got.DisabledReason, err)
+	}
+	s.close()
+}
+
+func TestADeletedWebhookIsNotAmongThoseThatFail(t *testing.T) {
+	to := newReceiver(t, http.StatusInternalServerError)
+	s := &site{t: t, dir: t.TempDir()}
+	s.open(noRetries(settings(t)))
+	spec := someSpec()
+	spec.URL = to.URL
+	w := mustCreate(t, s.g, spec)
+	finish := make(chan struct{})
+	var finished atomic.Bool
+	s.store.Inject(func(method string) (f queuetest.Fault) {
+		if method == "Finish" {
+			f.Before = func() { <-finish; finished.Store(true) }
+		}
+		return f
+	})
+	deliveries(t, s.g, someEvent)
+	eventually(t, "the answer", func() bool { return len(to.requests()) == 1 && to.now.Load() == 0 })
+	if err := s.g.DeleteWebhook(t.Context(), everything, w.ID, ""); err != nil {
+		t.Fatal(err)
+	}
+	close(finish)
+	eventually(t, "the outcome", func() bool { return finished.Load() && s.g.Pending() == 0 })
+	s.close() // until then it may not be counted yet
+	o, err := s.g.Overview(t.Context(), everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.AllFailing != 0 {
+		t.Errorf("%d webhooks fail, want none: %+v", o.AllFailing, o.Failing)
+	}
 }

@@ -52,7 +52,7 @@ type Observer interface {
 type nobody struct{}
 
 func (nobody) Settled(dispatch.Report)          {}
-func (nobody) Gone(string)                      {}
+func (nobody) Gone(*webhook.Subscription)       {}
 func (nobody) NotMade(string, *webhook.Attempt) {}
 func (nobody) ClaimLost(string)                 {}
 func (nobody) Tripped(string, bool)             {}
@@ -332,10 +332,13 @@ type deliveryObserver struct {
 	g *Gateway
 }
 
-// Gone disables a webhook whose receiver answered 410 (contract section 1).
-func (o deliveryObserver) Gone(webhookID string) {
-	o.Observer.Gone(webhookID)
-	o.g.disable(webhookID, webhook.ReasonGone)
+// Gone disables a webhook whose receiver answered 410 (contract section 1), unless
+// it has another receiver by now.
+func (o deliveryObserver) Gone(sub *webhook.Subscription) {
+	o.Observer.Gone(sub)
+	o.g.disable(sub.ID, webhook.ReasonGone, func(now *webhook.Subscription) bool {
+		return now == nil || now.URL == sub.URL
+	})
 }
 
 // Settled counts an outcome for the dashboard's plots, and against its webhook if
@@ -345,4 +348,7 @@ func (o deliveryObserver) Settled(r dispatch.Report) {
 	o.g.failing.settled(&r)
 	o.g.operations.settled(&r)
 	o.g.activity.settled(r, o.g.now())
+	if id := r.Delivery.WebhookID; o.g.webhooks.get(id) == nil { // it was deleted before this was recorded
+		o.g.activity.forget(id)
+	}
 }

@@ -140,11 +140,13 @@ func (g *Gateway) eventPublished(webhookID, eventID string) error {
 }
 
 // disable disables a webhook: what is pending and what comes is skipped from
-// now on.
-func (g *Gateway) disable(webhookID, reason string) {
+// now on. Somebody may be changing the webhook, so when that is done it is asked
+// whether there still is a reason, with the webhook in force; nil if that has left
+// the configuration.
+func (g *Gateway) disable(webhookID, reason string, still func(*webhook.Subscription) bool) {
 	defer g.locks.lock(webhookID)()
 	h := g.webhooks.get(webhookID)
-	if h == nil || h.sub.State == webhook.Disabled {
+	if h == nil || h.sub.State == webhook.Disabled || !still(g.inForce(webhookID)) {
 		return
 	}
 	if err := g.changeState(context.Background(), h, webhook.Disabled, reason); err != nil {

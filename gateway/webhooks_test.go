@@ -17,6 +17,7 @@ import (
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -619,5 +620,57 @@ func TestGoneOfAFormerURLDisablesNothing(t *testing.T) {
 	})
 	if got, err := g.Webhook(t.Context(), ofOne, w.ID); err != nil || got.Status != webhook.Active || d.Status != webhook.Pending {
 		t.Errorf("the webhook is %s (%v), the delivery %s; want active and pending", got.Status, err, d.Status)
+	}
+}
+
+// TestGoneOfAURLThatIsBeingChangedDisablesNothing has the answer come while the new
+// URL is on its way to the store.
+func TestGoneOfAURLThatIsBeingChangedDisablesNothing(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir()}
+	s.open(settings(t))
+	former, present := newReceiver(t, http.StatusGone), newReceiver(t, http.StatusOK)
+	spec := someSpec()
+	spec.URL, spec.Retry = former.URL, []time.Duration{time.Second}
+	w := mustCreate(t, s.g, spec)
+	hold := make(chan struct{})
+	former.hold.Store(&hold)
+	deliveries(t, s.g, someEvent)
+	eventually(t, "an attempt to begin", func() bool { return len(former.requests()) == 1 })
+
+	saved := s.changeURL(w.ID, present.URL)
+	close(hold)
+	time.Sleep(100 * time.Millisecond) // the answer is judged
+	saved()
+	eventually(t, "an attempt at the new URL", func() bool { return len(present.requests()) == 1 })
+	if got, err := s.g.Webhook(t.Context(), ofOne, w.ID); err != nil || got.Status != webhook.Active {
+		t.Errorf("the webhook is %s (%v), want active", got.Status, err)
+	}
+	s.close()
+}
+
+// changeURL begins to change the URL of a webhook and returns what ends it; until
+// then the store writes no record.
+func (s *site) changeURL(webhookID, url string) (end func()) {
+	write, began := make(chan struct{}), make(chan struct{})
+	s.store.Inject(func(method string) (f queuetest.Fault) {
+		if method == "PutRecord" {
+			f.Before = func() { <-write }
+		}
+		return f
+	})
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		_, err := s.g.ChangeWebhook(context.Background(), everything, webhookID, "", func(spec *gateway.WebhookSpec) {
+			spec.URL = url
+			close(began)
+		})
+		if err != nil {
+			s.t.Error(err)
+		}
+	})
+	<-began
+	return func() {
+		close(write)
+		changing.Wait()
 	}
 }
