@@ -22,7 +22,8 @@ import (
 // 3, disabled_reason). Test events and faults of the gateway do not count.
 //
 // The streaks are written to the store now and then, off the path of deliveries:
-// a crash can forget the last minute.
+// a crash can forget the last minute, but no streak comes back that somebody has
+// ended by making the webhook active.
 type failing struct {
 	g      *Gateway
 	ages   *dispatch.AgeClock
@@ -34,7 +35,9 @@ type failing struct {
 	byID  map[string]*streak
 	dirty map[string]bool // ids of what is to be written
 
-	// versions are those of the records in the store. They belong to flush.
+	// versions are those of the records in the store. They belong to write, which
+	// happens one after the other; lock it before mu, never after.
+	writing  sync.Mutex
 	versions map[string]uint64
 }
 
@@ -184,8 +187,16 @@ func (f *failing) failed(webhookID string, target uint64, now, cutoff time.Time)
 	return !cutoff.IsZero() && s.over(cutoff)
 }
 
-// reset forgets the failures of a webhook: an attempt succeeded, or somebody
-// made it active.
+// forget forgets the failures of a webhook that somebody makes active, also in the
+// store: without new ones it would be disabled after a crash.
+func (f *failing) forget(webhookID string) {
+	f.reset(webhookID)
+	if err := f.write(webhookID); err != nil { // the next round tries again
+		f.g.log.Warn("the failures of a webhook could not be written", zap.String("webhook_id", webhookID), zap.Error(err))
+	}
+}
+
+// reset forgets the failures of a webhook: an attempt succeeded, or it is gone.
 func (f *failing) reset(webhookID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -236,6 +247,8 @@ func (f *failing) flush() {
 
 // write brings one record up to date.
 func (f *failing) write(webhookID string) (err error) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
 	delete(f.dirty, webhookID)
 	var s streak

@@ -431,3 +431,28 @@ func TestADeletedWebhookIsNotAmongThoseThatFail(t *testing.T) {
 		t.Errorf("%d webhooks fail, want none: %+v", o.AllFailing, o.Failing)
 	}
 }
+
+func TestACrashAfterAWebhookWasMadeActiveBringsNoFailuresBack(t *testing.T) {
+	in := newInbox(t)
+	bubble(t, func(t *testing.T, s *site) {
+		s.open(failingSettings(t, deadURL, in.URL))
+		s.publish(20)
+		time.Sleep(disableAfter + 5*time.Minute)
+		s.publish(1)
+		if d := s.newest("wh_dead"); d.Reason != "failing" {
+			t.Fatalf("a delivery is %s (%s), want skipped (failing)", d.Status, d.Reason)
+		}
+		_, err := s.g.ChangeWebhook(t.Context(), everything, "wh_dead", "", func(spec *gateway.WebhookSpec) { spec.Status = webhook.Active })
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.store.Inject(func(string) queuetest.Fault { return queuetest.Fault{Err: queue.ErrUnavailable} }) // killed
+		s.close()
+		s.open(failingSettings(t, deadURL, in.URL))
+		time.Sleep(2 * hour)
+		if w, err := s.g.Webhook(t.Context(), everything, "wh_dead"); err != nil || w.Status != webhook.Active {
+			t.Errorf("without another failure the webhook is %s (%s, %v), want active", w.Status, w.DisabledReason, err)
+		}
+		s.close()
+	})
+}

@@ -74,22 +74,11 @@ func (g *Gateway) replace(h *stored) {
 		gen.changed(h)
 	}
 	g.mu.Unlock()
-	if before != nil && before.sub.State != h.sub.State {
-		g.stateChanged(h)
-	}
-	g.dispatcher.Refresh(h.sub.ID)
-}
-
-// stateChanged does what follows from another state of a webhook.
-func (g *Gateway) stateChanged(h *stored) {
-	switch h.sub.State {
-	case webhook.Active:
-		g.failing.reset(h.sub.ID)
-	case webhook.Disabled:
+	if h.sub.State == webhook.Disabled && before != nil && before.sub.State != webhook.Disabled {
 		g.endReplays(h.sub.ID)
 		g.operations.disabled(h)
-	case webhook.Paused:
 	}
+	g.dispatcher.Refresh(h.sub.ID)
 }
 
 // changeState saves another state of a webhook and puts it in force. The caller
@@ -105,6 +94,9 @@ func (g *Gateway) changeState(ctx context.Context, h *stored, state webhook.Stat
 func (g *Gateway) update(ctx context.Context, h *stored, sub *webhook.Subscription) error {
 	now := g.now().UTC()
 	sub.UpdatedAt = now
+	if sub.State == webhook.Active && h.sub.State != webhook.Active {
+		g.failing.forget(sub.ID)
+	}
 	changed := &stored{sub: sub, parkedAt: h.parkedAt, revision: h.revision + 1, version: h.version}
 	switch {
 	case sub.State != webhook.Disabled:
