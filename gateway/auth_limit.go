@@ -18,6 +18,9 @@ const (
 
 	// maxClients bounds the memory of an authLimit: about 1 MB.
 	maxClients = 10_000
+
+	// maxKnown is how many addresses a key is known from: about 50 KB.
+	maxKnown = 1000
 )
 
 // authLimit limits failed authentication per client address: an IPv4
@@ -128,23 +131,32 @@ func (l *authLimit) remember(client netip.Addr, key *Key) {
 // forget drops what is known of a key that works no more.
 func (l *authLimit) forget(key *Key) { l.known.Delete(key.Hash) }
 
-// clients are the addresses that a key was last used from.
+// clients are addresses that a key has worked from.
 type clients struct {
-	last [16]atomic.Pointer[netip.Addr]
-	next atomic.Uint32
+	mu    sync.RWMutex
+	addrs map[netip.Addr]bool
 }
 
 func (c *clients) has(client netip.Addr) bool {
-	for i := range c.last {
-		if p := c.last[i].Load(); p != nil && *p == client {
-			return true
-		}
-	}
-	return false
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.addrs[client]
 }
 
+// add remembers an address. When there are too many any other is forgotten.
 func (c *clients) add(client netip.Addr) {
-	c.last[c.next.Add(1)%uint32(len(c.last))].Store(&client)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.addrs == nil {
+		c.addrs = make(map[netip.Addr]bool)
+	}
+	if len(c.addrs) >= maxKnown {
+		for other := range c.addrs {
+			delete(c.addrs, other)
+			break
+		}
+	}
+	c.addrs[client] = true
 }
 
 // clientOf returns the address that stands for a client: for IPv6 the first of

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -159,5 +160,22 @@ func TestRequestWithoutAKeyIsNoAttempt(t *testing.T) {
 	}
 	if got := tryToken(g, "203.0.113.1", goodToken); got != "" {
 		t.Error(got)
+	}
+}
+
+// TestAKeyOfManyHostsGoesOnWorkingAtAllOfThem: those of a cluster share one, and on
+// one of them something else goes on with a wrong key.
+func TestAKeyOfManyHostsGoesOnWorkingAtAllOfThem(t *testing.T) {
+	g, _ := clockGateway(t)
+	for i := range 100 {
+		if got := tryToken(g, fmt.Sprintf("203.0.113.%d", i), goodToken); got != "" {
+			t.Fatal(got)
+		}
+	}
+	exhaust(t, g, "203.0.113.0")
+	for range 2 {
+		if got := tryToken(g, "203.0.113.0", goodToken); got != "" {
+			t.Errorf("the key that has worked: %s", got)
+		}
 	}
 }
