@@ -127,7 +127,7 @@ func eachRecord(ctx context.Context, store queue.Store, kind queue.RecordKind, f
 func (g *Gateway) loadWebhooks(ctx context.Context) error {
 	all := g.webhooks
 	damaged := func(id string, cause error) {
-		g.log.Error("the record of a webhook is damaged: its deliveries are held until it is deleted",
+		g.log.Error("the record of a webhook is damaged: its deliveries are held until a key of all projects deletes it",
 			zap.String("webhook_id", id), zap.Error(cause))
 		all.markDamaged(id)
 	}

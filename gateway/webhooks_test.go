@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/tengineai/webhook-gateway/gateway"
 	"github.com/tengineai/webhook-gateway/problem"
 	"github.com/tengineai/webhook-gateway/queue"
+	"github.com/tengineai/webhook-gateway/queue/badgerstore"
 	"github.com/tengineai/webhook-gateway/queue/queuetest"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
@@ -673,4 +675,26 @@ func (s *site) changeURL(webhookID, url string) (end func()) {
 		close(write)
 		changing.Wait()
 	}
+}
+
+func TestAWebhookWhoseRecordIsDamagedCanBeDeleted(t *testing.T) {
+	dir := t.TempDir()
+	store, err := badgerstore.Open(badgerstore.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = store.PutRecord(t.Context(), queue.Record{Kind: queue.WebhookRecord, ID: "wh_torn", ProjectID: "proj_1", Data: []byte("{")})
+	if err := errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	g, open := mustOpen(t, dir, nil)
+	mustApply(t, g, settings(t))
+	wantProblem(t, g.DeleteWebhook(t.Context(), ofOne, "wh_torn", ""), problem.NotFound)
+	if err := g.DeleteWebhook(t.Context(), everything, "wh_torn", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.Record(t.Context(), queue.WebhookRecord, "wh_torn"); !errors.Is(err, queue.ErrNotFound) {
+		t.Errorf("the record: %v", err)
+	}
+	wantProblem(t, g.DeleteWebhook(t.Context(), everything, "wh_torn", ""), problem.NotFound)
 }
