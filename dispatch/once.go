@@ -101,6 +101,9 @@ func (d *Dispatcher) once(c queue.Claimed, trigger webhook.Trigger, ended func(r
 		l.claimedAt = now
 	}
 	l.hold(1)
+	if l.look { // its turn is yet to come
+		l.setRate(j.receiver.Rate, now)
+	}
 	if l.limiter != nil {
 		l.limiter.ReserveN(now, 1)
 	}

@@ -218,3 +218,32 @@ func TestWhatExpiresWhileAWebhookIsParkedIsCancelled(t *testing.T) {
 		w.wantStatus(id, webhook.Cancelled, "expired")
 	})
 }
+
+// Also if the webhook had nothing to do before.
+func TestTheRateLimitCountsAttemptsByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		tr := w.hooks.add("wh_1", "proj_1", status(200))
+		w.start()
+		defer w.stop()
+		id := w.publish("wh_1", 1)[0]
+		synctest.Wait()
+		w.hooks.change("wh_1", func(s *webhook.Subscription) { s.Rate = webhook.Rate{N: 1, Per: time.Minute} })
+		w.d.Refresh("wh_1")
+		synctest.Wait()
+		began := time.Now()
+		if err := w.once(id); err != nil {
+			t.Fatalf("Once: %v", err)
+		}
+		synctest.Wait()
+		w.publish("wh_1", 1)
+		time.Sleep(2 * time.Minute)
+		calls := tr.all()
+		if len(calls) != 3 {
+			t.Fatalf("%d attempts, want 3", len(calls))
+		}
+		if wait := calls[2].at.Sub(began); wait < time.Minute-time.Second {
+			t.Errorf("the next attempt came %v after one by hand, with one a minute", wait)
+		}
+	})
+}
