@@ -215,6 +215,9 @@ func (d *Dispatcher) SetWorkers(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.workers = max(1, n)
+	for d.ring.aside.len() > 0 { // shares are others now
+		d.ring.bringBack(nil)
+	}
 	d.staff()
 }
 

@@ -141,3 +141,56 @@ func TestLanesAsideComeBackWithoutAnAttempt(t *testing.T) {
 		})
 	}
 }
+
+// A turn takes workers for more deliveries than there are, until the store has
+// said how many. Whoever had to stand aside meanwhile comes back at once.
+func TestWorkersThatATurnDidNotNeedServeThoseAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *dispatch.Options) { o.Workers = 64 })
+		w.store.failWith(func(call string) error {
+			if call == "claim" {
+				time.Sleep(time.Millisecond) // so that the turns overlap
+			}
+			return nil
+		})
+		const hooks = 20
+		for i := range hooks {
+			id := fmt.Sprintf("wh_%d", i)
+			w.hooks.add(id, "proj_1", after(27*time.Second, 200))
+			w.hooks.change(id, func(s *webhook.Subscription) { s.Timeout = 30 * time.Second })
+			w.publish(id, 1)
+		}
+		w.start()
+		defer w.stop()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := w.d.InFlight(); n != hooks {
+			t.Errorf("%d attempts in flight, want those of all %d webhooks", n, hooks)
+		}
+	})
+}
+
+// What stands aside with few workers need not wait for an attempt to end when
+// there are more.
+func TestMoreWorkersServeThoseAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *dispatch.Options) { o.Workers = 64 })
+		for i := range 3 {
+			id := fmt.Sprintf("wh_%d", i)
+			w.hooks.add(id, "proj_1", after(27*time.Second, 200))
+			w.hooks.change(id, func(s *webhook.Subscription) { s.Concurrency, s.Timeout = 1000, 30*time.Second })
+			w.publish(id, 1000)
+		}
+		w.start()
+		defer w.stop()
+		time.Sleep(time.Second)
+		if n := w.d.InFlight(); n < 36 || n > 43 {
+			t.Errorf("three webhooks of a project hold %d of 64 workers, want most of two thirds", n)
+		}
+		w.d.SetWorkers(256)
+		time.Sleep(time.Second)
+		if n := w.d.InFlight(); n < 150 || n > 171 {
+			t.Errorf("three webhooks of a project hold %d of 256 workers, want most of two thirds", n)
+		}
+	})
+}

@@ -304,7 +304,7 @@ func (d *Dispatcher) conclude(t turn, claimed []queue.Claimed, next time.Time, e
 	}
 	l.told(next)
 	l.place = idle
-	if n == 0 {
+	for range t.request.Max - n { // others stood aside for these
 		d.ring.bringBack(l.project)
 	}
 	d.arrange(l, now)
