@@ -180,7 +180,7 @@ func (l *lane) next(now time.Time) (time.Time, bool) {
 			at = latest(at, l.lapse)
 		}
 	}
-	if l.overtakes(latest(at, l.claimTime(now))) {
+	if l.overtakes(latest(at, now)) {
 		return time.Time{}, false
 	}
 	return at, true
@@ -211,9 +211,9 @@ func (l *lane) drawn(now time.Time) time.Time {
 	return l.due.Add(-l.skew)
 }
 
-// claimTime returns the time to claim at, for the store: usually now. It is
-// later for what is claimed before its due time.
-func (l *lane) claimTime(now time.Time) time.Time {
+// claimDue returns until when what falls due is claimed: usually now, later for
+// what is claimed before its time.
+func (l *lane) claimDue(now time.Time) time.Time {
 	switch l.state {
 	case Active:
 		if l.drawn(now).After(now) {
@@ -228,8 +228,8 @@ func (l *lane) claimTime(now time.Time) time.Time {
 
 // overtakes says whether claiming at the given time would make the store take
 // claims of attempts in flight for expired, and so give out their deliveries a
-// second time. Only a clock that jumped, or a claim ahead of time, can do that;
-// the lane then waits until nothing is in flight.
+// second time. Only a clock that jumped can do that; the lane then waits until
+// nothing is in flight.
 func (l *lane) overtakes(at time.Time) bool {
 	return l.inflight > 0 && at.Sub(l.claimedAt) > l.timeout+claimMargin/4
 }

@@ -20,7 +20,8 @@ type memStore struct {
 	hooks      map[string]*hook
 	deliveries map[string]*stored
 	tokens     uint64
-	claims     int // calls of Claim
+	claims     int       // calls of Claim
+	clock      time.Time // the latest time that one told
 
 	// fail, when set, is asked before each call; its error is returned.
 	fail func(call string) error
@@ -124,6 +125,9 @@ func (s *memStore) Claim(_ context.Context, r queue.ClaimRequest) ([]queue.Claim
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claims++
+	if r.Now.After(s.clock) {
+		s.clock = r.Now
+	}
 	h := s.hook(r.WebhookID)
 	for id, d := range h.claimed { // claims that have run out
 		if !r.Now.Before(d.claim.Until) {
@@ -132,12 +136,16 @@ func (s *memStore) Claim(_ context.Context, r queue.ClaimRequest) ([]queue.Claim
 			heap.Push(&h.queues[min(d.Attempts, 1)], d)
 		}
 	}
+	due := r.Now
+	if r.Due.After(due) {
+		due = r.Due
+	}
 	var out []queue.Claimed
 	for len(out) < r.Max {
 		q := &h.queues[h.turn]
-		if !q.due(r.Now) {
+		if !q.due(due) {
 			h.turn = 1 - h.turn
-			if q = &h.queues[h.turn]; !q.due(r.Now) {
+			if q = &h.queues[h.turn]; !q.due(due) {
 				break
 			}
 		}

@@ -194,6 +194,40 @@ func TestGatewayFaultsUseUpNoAttemptAndBackOff(t *testing.T) {
 	})
 }
 
+// The store ends claims by the time it is told, those of other webhooks too.
+func TestWhatEndsAheadOfItsTimeTellsTheStoreNoOtherTime(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"disabled": func(w *world) {
+			w.hooks.set("wh_1", dispatch.Disabled)
+			w.d.Refresh("wh_1")
+		},
+		"due beyond the schedule": func(w *world) {
+			w.store.publish("wh_1", newEvent("proj_1", w.wall.now()), w.wall.now().Add(3*day))
+			time.Sleep(20 * time.Hour)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.hooks.add("wh_1", "proj_1", status(500))
+				w.start()
+				defer w.stop()
+				w.publish("wh_1", 20)
+				time.Sleep(time.Hour) // their next attempts lie hours ahead
+				made := w.store.claims
+				end(w)
+				synctest.Wait()
+				if w.store.claims == made {
+					t.Fatal("nothing was claimed")
+				}
+				if ahead := w.store.clock.Sub(w.wall.now()); ahead > 0 {
+					t.Errorf("a claim said that it is %v later than it is", ahead)
+				}
+			})
+		})
+	}
+}
+
 // A webhook can be resumed at the very moment of one of its turns.
 func TestAChangeDuringATurnIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -204,20 +204,20 @@ func (d *Dispatcher) open(j job) (turn, bool) {
 		return turn{}, false
 	}
 	n := min(l.most(now), maxClaim, most)
-	at := l.claimTime(now)
 	t := turn{job: j, due: l.due, lapse: l.lapse, request: queue.ClaimRequest{
 		WebhookID: l.webhookID,
 		Owner:     d.owner,
 		Max:       n,
-		Now:       at,
-		Until:     l.claimUntil(at),
+		Now:       now,
+		Due:       l.claimDue(now),
+		Until:     l.claimUntil(now),
 	}}
 	l.due = time.Time{}
-	if !at.Before(l.lapse) {
+	if !now.Before(l.lapse) {
 		l.lapse = time.Time{}
 	}
 	l.sweepAt = now.Add(sweepEvery) // unless this turn finds something
-	l.claimedAt = at
+	l.claimedAt = now
 	l.hold(n)
 	d.busy += n - 1
 	t.ctx = l.attempts.ctx

@@ -28,7 +28,7 @@ type Outbox interface {
 
 	// Claim takes up to r.Max due deliveries of one webhook for r.Owner, until
 	// r.Until. Nobody else is given them before that. It returns none only when
-	// none is due, and fewer than are due only if next is not after r.Now.
+	// none is due, and fewer than are due only if next is not after r.Now or r.Due.
 	// First attempts and retries take turns, each oldest first. A delivery whose
 	// record is damaged is never returned: it ends as Corrupt.
 	//
@@ -134,6 +134,7 @@ type ClaimRequest struct {
 	Owner     string    // who asks, for diagnosis: the process instance
 	Max       int       // at least 1
 	Now       time.Time // what is due at this time is due
+	Due       time.Time // what falls due by then is due, too; zero: no more than by Now
 	Until     time.Time // the claims' deadline
 }
 

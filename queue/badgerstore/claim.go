@@ -73,6 +73,10 @@ func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grants []grant, next tim
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.expire(r.Now)
+	due := r.Now
+	if r.Due.After(due) {
+		due = r.Due
+	}
 	for {
 		for c := range l.windows {
 			if err := l.fill(s.db, class(c)); err != nil {
@@ -85,7 +89,7 @@ func (s *Store) takeDue(l *lane, r queue.ClaimRequest) (grants []grant, next tim
 		if len(grants) >= max(r.Max, 1) {
 			break
 		}
-		h := l.take(r.Now)
+		h := l.take(due)
 		if h == nil {
 			break
 		}

@@ -13,6 +13,7 @@ import (
 
 var _ = conform(
 	testCase{name: "ClaimIsExclusiveUntilItsDeadline", run: testExclusive},
+	testCase{name: "ClaimAheadOfTimeEndsNoOther", run: testClaimAhead},
 	testCase{name: "LateFinishAndReleaseAreLost", run: testLost},
 	testCase{name: "ReleaseBurnsNoAttempt", run: testRelease},
 	testCase{name: "ReleasedDeliveryWaits", run: testReleaseDue},
@@ -39,6 +40,33 @@ func testExclusive(b *bench) {
 		b.Errorf("claimed %+v after %+v", again.Claim, c.Claim)
 	}
 	b.finish(again, b.delivered(again))
+}
+
+func testClaimAhead(b *bench) {
+	b.send("wh_1")
+	c := b.claimOnly("wh_1", 1)[0]
+	b.finish(c, b.putOff(c, time.Hour))
+	b.send("wh_1", "wh_2")
+	others := append(b.claimOnly("wh_1", 1), b.claimOnly("wh_2", 1)...)
+
+	r := queue.ClaimRequest{WebhookID: "wh_1", Max: 2, Now: b.now, Due: b.now.Add(time.Hour - 1), Until: b.now.Add(time.Minute)}
+	cs, next, err := b.store.Claim(background, r)
+	b.must(err)
+	if len(cs) != 0 || !next.Equal(b.now.Add(time.Hour)) {
+		b.Errorf("claimed %d before they are due, next at %v", len(cs), next)
+	}
+	r.Due = next
+	cs, _, err = b.store.Claim(background, r)
+	b.must(err)
+	if len(cs) != 1 || cs[0].Delivery.ID != c.Delivery.ID {
+		b.Fatalf("claimed %+v, want the one that is due by then", cs)
+	}
+	for _, c := range append(others, cs...) {
+		if _, err := b.store.ClaimOne(background, c.Delivery.ID, "x", b.now, b.now.Add(time.Minute)); !errors.Is(err, queue.ErrClaimed) {
+			b.Errorf("ClaimOne of a claimed delivery: %v, want ErrClaimed", err)
+		}
+		b.finish(c, b.delivered(c))
+	}
 }
 
 func testLost(b *bench) {
