@@ -95,18 +95,21 @@ func (p *proxy) ask(ctx context.Context, conn net.Conn, target netip.AddrPort) e
 	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
 		return fmt.Errorf("%w: ask for tunnel: %w", errProxy, err)
 	}
-	reader := bufio.NewReader(io.LimitReader(conn, maxProxyHeaders))
+	limited := &io.LimitedReader{R: conn, N: maxProxyHeaders}
+	reader := bufio.NewReader(limited)
 	resp, err := http.ReadResponse(reader, &http.Request{Method: http.MethodConnect})
 	if err != nil {
 		return fmt.Errorf("%w: no answer to CONNECT", errProxy)
 	}
-	_ = resp.Body.Close() // holds nothing of a tunnel
+	early := reader.Buffered() > 0
+	limited.N = 0         // nothing is waited for: a tunnel has no body, and that of a refusal says nothing
+	_ = resp.Body.Close() // reads to the end of what it thinks it is
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
 		return fmt.Errorf("%w: it refuses the configured credentials (407)", errProxy)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return fmt.Errorf("proxy answered CONNECT with %d", resp.StatusCode)
-	case reader.Buffered() > 0:
+	case early:
 		return fmt.Errorf("%w: data before the tunnel was used", errProxy)
 	}
 	if !stop() {

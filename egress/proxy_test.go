@@ -25,6 +25,8 @@ type tunnels struct {
 	// refuse, if not empty, answers every CONNECT.
 	refuse string
 
+	header string // lines of the answer to CONNECT, each with its end
+
 	mu     sync.Mutex
 	asked  []string // request targets
 	auth   []string
@@ -60,7 +62,7 @@ func (p *tunnels) serve(c net.Conn) {
 		return
 	}
 	defer receiver.Close()
-	_, _ = io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
+	_, _ = io.WriteString(c, "HTTP/1.1 200 Connection established\r\n"+p.header+"\r\n")
 	go func() { // ends when either side closes
 		_, _ = io.Copy(receiver, reader)
 		_ = receiver.(*net.TCPConn).CloseWrite()
@@ -137,6 +139,29 @@ func TestProxyFailures(t *testing.T) {
 				return
 			}
 			r.want(t, c.want, c.fault)
+		})
+	}
+	for _, framing := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		for status, want := range map[string]struct {
+			outcome webhook.Outcome
+			fault   bool
+		}{"407": {webhook.Proxy, true}, "502": {webhook.Proxy, false}} {
+			t.Run(status+" and no body after "+framing, func(t *testing.T) {
+				p := &tunnels{address: rawServer(t, func(c net.Conn) {
+					_, _ = io.WriteString(c, "HTTP/1.1 "+status+" No\r\n"+framing+"\r\n\r\n")
+					_, _ = io.Copy(io.Discard, c)
+				})}
+				post(t, mustNew(t, p.config(local())), "http://127.0.0.1:9/").want(t, want.outcome, want.fault)
+			})
+		}
+		// A tunnel has no length, whatever a proxy says (RFC 9110 section 9.3.6).
+		t.Run("200 with "+framing, func(t *testing.T) {
+			s := server(t, ok)
+			p := newProxy(t, "")
+			p.header = framing + "\r\n"
+			if r := post(t, mustNew(t, p.config(local())), s.URL); r.status != 200 {
+				t.Errorf("got %d (%v)", r.status, r.err)
+			}
 		})
 	}
 	t.Run("unreachable", func(t *testing.T) {
