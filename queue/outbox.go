@@ -52,6 +52,8 @@ type Outbox interface {
 	// now ends no claim, for it may come from a clock that was just set. That of
 	// another ends by its deadline in the store's own view of the time, which is
 	// the Now of the latest Claim, of whichever webhook, as it has gone on since.
+	// By that time the claim lasts for until minus now at least, although it may be
+	// later than now.
 	ClaimOne(ctx context.Context, deliveryID, owner string, now, until time.Time) (Claimed, error)
 
 	// Finish records what came of a claimed delivery and ends the claim, in

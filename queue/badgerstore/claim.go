@@ -353,6 +353,9 @@ func (s *Store) takeOne(f *found, owner string, now, until time.Time) (c queue.C
 		h.record, h.event, h.loaded = f.record, &f.event, true
 		h.record.last = nil
 	}
+	if ends := s.clock.now().Add(until.Sub(now)); ends.After(until) {
+		until = ends
+	}
 	l.claim(h, owner, now, until, s.tokens.Add(1))
 	return h.claimed(l), false, nil
 }

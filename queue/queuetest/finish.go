@@ -19,6 +19,7 @@ var _ = conform(
 	testCase{name: "ClaimOne", run: testClaimOne},
 	testCase{name: "ClaimOneRestoresOnRelease", run: testClaimOneRelease},
 	testCase{name: "ClaimOneStealsNothingForItsClock", run: testClaimOneClock},
+	testCase{name: "ClaimOneLastsThoughTheClockWentBack", run: testClaimOneClockBack},
 	testCase{name: "ReplayOfFinishedDelivery", run: testReplay},
 	testCase{name: "ReplayIsRemembered", run: testReplayedAt},
 	testCase{name: "TestDeliveryIsSentByWhoPublishedIt", run: testTestDelivery},
@@ -235,6 +236,21 @@ func testClaimOneClock(b *bench) {
 	// Nor does one ClaimOne end another's claim.
 	c = b.claimOne(c.Delivery.ID)
 	if _, err := b.store.ClaimOne(background, c.Delivery.ID, "x", ahead, ahead.Add(time.Minute)); !errors.Is(err, queue.ErrClaimed) {
+		b.Errorf("ClaimOne of a claimed delivery: %v, want ErrClaimed", err)
+	}
+	b.finish(c, b.delivered(c))
+}
+
+func testClaimOneClockBack(b *bench) {
+	b.send("wh_1")
+	back := b.now
+	b.now = b.now.Add(24 * time.Hour)
+	b.claimOnly("wh_other", 0) // tells the store the time
+	id := b.list(queue.DeliveryQuery{WebhookID: "wh_1"})[0].ID
+	c, err := b.store.ClaimOne(background, id, "tests", back, back.Add(time.Minute))
+	b.must(err)
+	b.claimOnly("wh_1", 0)
+	if _, err := b.store.ClaimOne(background, id, "x", back, back.Add(time.Minute)); !errors.Is(err, queue.ErrClaimed) {
 		b.Errorf("ClaimOne of a claimed delivery: %v, want ErrClaimed", err)
 	}
 	b.finish(c, b.delivered(c))
