@@ -109,9 +109,8 @@ func (s *memStore) Watch(fn func(string, time.Time)) error {
 	s.watcher = fn
 	if fn != nil {
 		for id, h := range s.hooks {
-			if next := h.next(); !next.IsZero() {
-				h.told = next
-				fn(id, next)
+			if h.told = h.next(); !h.told.IsZero() {
+				fn(id, h.told)
 			}
 		}
 	}
@@ -204,8 +203,10 @@ func (s *memStore) Release(_ context.Context, c queue.Claim, due time.Time) erro
 	if err != nil {
 		return err
 	}
-	d.NextAttemptAt = due
-	s.enqueue(d)
+	if d.Status == webhook.Pending {
+		d.NextAttemptAt = due
+		s.enqueue(d)
+	}
 	return nil
 }
 
