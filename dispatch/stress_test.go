@@ -36,14 +36,17 @@ type stress struct {
 	*world
 	rng        *rand.Rand
 	transports []*fakeTransport
-	failing    map[string]bool // calls of the store
-	slow       atomic.Bool     // all of them
-	claiming   atomic.Int32    // calls of Claim
-	log        []string        // what happened
+	failing    map[string]*atomic.Bool // calls of the store
+	slow       atomic.Bool             // all of them
+	claiming   atomic.Int32            // calls of Claim
+	log        []string                // what happened
 }
 
 func newStress(t *testing.T, seed uint64) *stress {
-	s := &stress{world: newWorld(t), rng: rand.New(rand.NewPCG(seed, 2)), failing: map[string]bool{}}
+	s := &stress{world: newWorld(t), rng: rand.New(rand.NewPCG(seed, 2)), failing: map[string]*atomic.Bool{}}
+	for _, call := range storeCalls {
+		s.failing[call] = &atomic.Bool{}
+	}
 	s.d.SetWorkers(s.workers())
 	s.store.failWith(func(call string) error {
 		if call == "claim" {
@@ -53,7 +56,7 @@ func newStress(t *testing.T, seed uint64) *stress {
 		if s.slow.Load() {
 			time.Sleep(5 * time.Millisecond)
 		}
-		if s.failing[call] {
+		if f := s.failing[call]; f != nil && f.Load() {
 			return errors.New("the store is out of sorts")
 		}
 		return nil
@@ -63,6 +66,14 @@ func newStress(t *testing.T, seed uint64) *stress {
 	}
 	s.start()
 	return s
+}
+
+var storeCalls = []string{"claim", "finish", "release"}
+
+func (s *stress) mend() {
+	for _, f := range s.failing {
+		f.Store(false)
+	}
 }
 
 func (s *stress) workers() int { return []int{1, 5, 64, 70, 256}[s.rng.IntN(5)] }
@@ -145,11 +156,12 @@ func (s *stress) act() {
 		note("%d workers", n)
 		s.d.SetWorkers(n)
 	case 7, 8:
-		call := []string{"claim", "finish", "release"}[s.rng.IntN(3)]
-		s.failing[call] = !s.failing[call]
-		note("%s fails: %t", call, s.failing[call])
+		call := storeCalls[s.rng.IntN(len(storeCalls))]
+		fails := s.rng.IntN(2) == 0
+		s.failing[call].Store(fails)
+		note("%s fails: %t", call, fails)
 	case 9:
-		clear(s.failing)
+		s.mend()
 		s.slow.Store(s.rng.IntN(2) == 0)
 	case 10:
 		jump := time.Duration(s.rng.IntN(7200)-3600) * time.Second
@@ -249,7 +261,7 @@ func (s *stress) check(step int) {
 }
 
 func (s *stress) finish() {
-	clear(s.failing)
+	s.mend()
 	s.slow.Store(false)
 	s.d.SetWorkers(256)
 	for i := range stressHooks {
