@@ -119,7 +119,6 @@ func (d *Dispatcher) attempt(j *job) {
 		d.notMade(j, &a, verdict.Cause)
 		return
 	}
-	j.made = true
 	if verdict.Decision == Gone {
 		d.observer.Gone(j.receiver.Subscription)
 		if d.moved(j) {
@@ -219,7 +218,7 @@ func (d *Dispatcher) settle(j *job, r queue.Result) {
 		d.unrecorded("record the outcome", j, err)
 		return
 	}
-	j.ended = true
+	j.ended, j.settled = true, true
 	d.observer.Settled(Report{
 		Event:    j.claimed.Event,
 		Delivery: &j.claimed.Delivery,
@@ -259,7 +258,6 @@ func (d *Dispatcher) lapse(j *job) {
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	j.made = false
 	j.lane.lapse = latest(j.lane.lapse, j.claimed.Claim.Until)
 	j.lane.fault(now)
 }

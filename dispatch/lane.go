@@ -63,7 +63,7 @@ type lane struct {
 	breaker breaker
 
 	// faults counts failures of the gateway itself (not of the receiver) since
-	// an attempt was last made; pausedUntil keeps the lane back after one.
+	// an outcome was last recorded; pausedUntil keeps the lane back after one.
 	faults      int
 	pausedUntil time.Time
 

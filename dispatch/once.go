@@ -120,7 +120,7 @@ func (d *Dispatcher) workOnce(j *job, ended func(recorded bool)) {
 	defer d.running.Done()
 	defer d.guard("an attempt by hand")
 	d.handle(j)
-	ended(j.made && j.ended)
+	ended(j.settled)
 	now := d.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -142,7 +142,6 @@ func (d *Dispatcher) handleOnce(j *job) {
 		d.notMade(j, &a, verdict.Cause)
 		return
 	}
-	j.made = true
 
 	r := queue.Result{
 		Attempt: &a, Step: before.Step,

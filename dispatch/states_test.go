@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tengineai/webhook-gateway/dispatch"
+	"github.com/tengineai/webhook-gateway/queue"
 	"github.com/tengineai/webhook-gateway/webhook"
 )
 
@@ -200,10 +201,15 @@ func TestWhatEndsAheadOfItsTimeTellsTheStoreNoOtherTime(t *testing.T) {
 		"disabled": func(w *world) {
 			w.hooks.set("wh_1", dispatch.Disabled)
 			w.d.Refresh("wh_1")
+			synctest.Wait()
+			w.wantCount("wh_1", webhook.Skipped, 20)
 		},
 		"due beyond the schedule": func(w *world) {
-			w.store.publish("wh_1", newEvent("proj_1", w.wall.now()), w.wall.now().Add(3*day))
+			id := w.store.publish("wh_1", newEvent("proj_1", w.wall.now()), w.wall.now().Add(3*day))
 			time.Sleep(20 * time.Hour)
+			if d, _ := w.store.delivery(id); d.Attempts == 0 {
+				w.t.Error("nothing was attempted")
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -214,12 +220,9 @@ func TestWhatEndsAheadOfItsTimeTellsTheStoreNoOtherTime(t *testing.T) {
 				defer w.stop()
 				w.publish("wh_1", 20)
 				time.Sleep(time.Hour) // their next attempts lie hours ahead
-				made := w.store.claims
 				end(w)
-				synctest.Wait()
-				if w.store.claims == made {
-					t.Fatal("nothing was claimed")
-				}
+				w.store.mu.Lock()
+				defer w.store.mu.Unlock()
 				if ahead := w.store.clock.Sub(w.wall.now()); ahead > 0 {
 					t.Errorf("a claim said that it is %v later than it is", ahead)
 				}
@@ -260,4 +263,32 @@ func (r resumedMeanwhile) Receiver(webhookID string) (*dispatch.Receiver, dispat
 	receiver, state := r.Receivers.Receiver(webhookID)
 	(*r.change)()
 	return receiver, state
+}
+
+// A webhook that was disabled has no attempts that could show that the fault is over.
+func TestAFaultDoesNotSlowDownWhatEndsWithoutAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.hooks.add("wh_1", "proj_1", status(200))
+		w.hooks.set("wh_1", dispatch.Disabled)
+		var full atomic.Bool
+		full.Store(true)
+		w.store.failWith(func(call string) error {
+			switch {
+			case call == "claim" && full.Load():
+				return queue.ErrFull
+			case call == "finish":
+				time.Sleep(10 * time.Millisecond)
+			}
+			return nil
+		})
+		w.publish("wh_1", 3000)
+		w.start()
+		defer w.stop()
+		time.Sleep(500 * time.Millisecond)
+		full.Store(false)
+		time.Sleep(5 * time.Second) // 16 at a time take 2 s
+		synctest.Wait()
+		w.wantCount("wh_1", webhook.Pending, 0)
+	})
 }

@@ -24,9 +24,9 @@ type job struct {
 	claimed  *queue.Claimed
 	trigger  webhook.Trigger // of an attempt by hand; empty: the Dispatcher claimed it
 	sending  bool            // it counts in lane.sending
-	made     bool            // an attempt was made
 	answered bool            // the lane has its slot back
 	ended    bool            // the claim was, by an outcome or a release
+	settled  bool            // an outcome was recorded
 }
 
 // turn is a lane's turn to claim.
@@ -138,7 +138,7 @@ func (d *Dispatcher) leave(j *job, now time.Time) {
 	if j.answered {
 		l.answered--
 	}
-	if j.made {
+	if j.settled {
 		l.faults = 0
 	}
 	d.ring.bringBack(l.project)
