@@ -13,7 +13,7 @@ import (
 type logPage struct {
 	Webhook    gateway.Webhook
 	Deliveries []webhook.Delivery
-	Next       string // the query of the next part; empty on the last
+	Next       string // the link to the next part; empty on the last
 	Filter     logFilter
 	Statuses   []webhook.Status
 	Types      []string
@@ -106,7 +106,7 @@ func (v *visit) showLog() error {
 	}
 	if page.Next != "" {
 		q.Set("cursor", page.Next)
-		page.Next = q.Encode()
+		page.Next = "?" + q.Encode()
 	}
 	return v.renderAt(place{"webhooks", w.ProjectID}, http.StatusOK, "log", "Log", page)
 }
