@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -287,4 +289,38 @@ func (s *server) wantStore(name string, opens, closes int) {
 	if got := traces.of(s.path(name)); got.opens != opens || got.closes != closes {
 		s.t.Errorf("store %s was opened %d times and closed %d times, want %d and %d", name, got.opens, got.closes, opens, closes)
 	}
+}
+
+// A range of ports is one address in the configuration and a socket for each.
+func TestASiteOnARangeOfPortsIsServed(t *testing.T) {
+	s := newServer(t)
+	first := freePorts(t)
+	for range 2 {
+		s.load(config{edit: func(doc map[string]any) {
+			for _, server := range doc["apps"].(map[string]any)["http"].(map[string]any)["servers"].(map[string]any) {
+				server.(map[string]any)["listen"] = []string{fmt.Sprintf("127.0.0.1:%d-%d", first, first+1)}
+			}
+		}})
+		for port := first; port <= first+1; port++ {
+			s.addresses["site"] = fmt.Sprintf("127.0.0.1:%d", port)
+			if a := s.publish(createdEvent); a.status != 202 {
+				t.Errorf("port %d: %d %s", port, a.status, a.body)
+			}
+		}
+	}
+}
+
+// freePorts returns the first of two ports in a row that nothing listens on.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		address := netip.MustParseAddrPort(freeAddress(t))
+		next := netip.AddrPortFrom(address.Addr(), address.Port()+1)
+		if l, err := net.Listen("tcp", next.String()); err == nil {
+			_ = l.Close()
+			return int(address.Port())
+		}
+	}
+	t.Fatal("no two free ports in a row")
+	return 0
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -51,10 +52,11 @@ func delaysShutdown(ctx caddy.Context) bool {
 }
 
 // listen is a caddy.ListenerFunc.
-func listen(ctx context.Context, _, host, port string, portOffset uint, config net.ListenConfig) (any, error) {
-	n, err := strconv.ParseUint(port, 10, 16)
+func listen(ctx context.Context, _, host, portRange string, portOffset uint, config net.ListenConfig) (any, error) {
+	first, _, _ := strings.Cut(portRange, "-")
+	n, err := strconv.ParseUint(first, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("port %q of a %s address: %w", port, Network, err)
+		return nil, fmt.Errorf("port %q of a %s address: %w", portRange, Network, err)
 	}
 	n += uint64(portOffset)
 	return sockets.join(net.JoinHostPort(host, strconv.FormatUint(n, 10)), n != 0, func(address string) (net.Listener, error) {
