@@ -91,23 +91,34 @@ func (c *adminClient) ask(ctx context.Context, method, path, mediaType, body str
 	return text, nil
 }
 
+// send sends a request. Caddy can want to be told its origin (enforce_origin), but
+// where it does not it can refuse one that it is told: the origin is told if the
+// request is refused without.
 func (c *adminClient) send(ctx context.Context, client *http.Client, method, path, mediaType, body string) (*http.Response, error) {
-	host := "127.0.0.1" // what the admin API expects from a client without a port
+	origin := "http://127.0.0.1" // what the admin API expects from a client without a port
 	if !c.address.IsUnixNetwork() && !c.address.IsFdNetwork() {
-		host = c.address.JoinHostPort(0)
+		origin = "http://" + c.address.JoinHostPort(0)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+host+"/webhook_gateway/"+path, strings.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("ask the admin API: %w", err)
+	for told := false; ; told = true {
+		req, err := http.NewRequestWithContext(ctx, method, origin+"/webhook_gateway/"+path, strings.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("ask the admin API: %w", err)
+		}
+		if mediaType != "" {
+			req.Header.Set("Content-Type", mediaType)
+		}
+		if told {
+			req.Header.Set("Origin", origin)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return nil, fmt.Errorf("ask the admin API at %s: %w: is Caddy running there? --address or --config names another place", c.address, errors.Unwrap(err))
+		}
+		if told || resp.StatusCode != http.StatusForbidden {
+			return resp, nil
+		}
+		_ = resp.Body.Close() // the second answer tells
 	}
-	if mediaType != "" {
-		req.Header.Set("Content-Type", mediaType)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the admin API at %s: %w: is Caddy running there? --address or --config names another place", c.address, errors.Unwrap(err))
-	}
-	return resp, nil
 }
 
 // maxAdminAnswer is the most that is read of an answer, in bytes.

@@ -94,7 +94,9 @@ func cmdKeyCreate(fl caddycmd.Flags) (int, error) {
 	if err := admin.do(context.Background(), http.MethodPost, "keys", "application/json", string(body), &created); err != nil {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("create API key: %w", err)
 	}
-	fmt.Fprintln(os.Stdout, created.Token)
+	if _, err := fmt.Fprintln(os.Stdout, created.Token); err != nil {
+		return printed(0, fmt.Errorf("%w: the token of API key %s is lost: revoke the key and create another one", err, created.Name))
+	}
 	fmt.Fprintf(os.Stderr, "API key %s: %s, for %s, %s. Its token above is not shown again.\n",
 		created.Name, scopeText(created.Scopes), projectText(created.Projects), expiryText(&created))
 	return caddy.ExitCodeSuccess, nil

@@ -219,22 +219,24 @@ func sendResult(w io.Writer, text []byte) (int, error) {
 		_, err := fmt.Fprintln(w, sentText(answer.ID, answer.Deliveries, answer.Duplicate))
 		return printed(0, err)
 	}
+	var lines strings.Builder
 	refused := 0
 	for i, r := range answer.Results {
 		if r.Status != gateway.Rejected {
-			fmt.Fprintln(w, sentText(r.ID, r.Deliveries, r.Status == gateway.Duplicate))
+			fmt.Fprintln(&lines, sentText(r.ID, r.Deliveries, r.Status == gateway.Duplicate))
 			continue
 		}
 		refused++
-		fmt.Fprintf(w, "event %d %s refused: %s: %s\n", i+1, r.ID, r.Error.Title, r.Error.Detail)
+		fmt.Fprintf(&lines, "event %d %s refused: %s: %s\n", i+1, r.ID, r.Error.Title, r.Error.Detail)
 		for _, it := range r.Error.Errors {
-			fmt.Fprintln(w, "  "+itemText(it))
+			fmt.Fprintln(&lines, "  "+itemText(it))
 		}
 	}
+	_, err := io.WriteString(w, lines.String())
 	if refused > 0 {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("%d of %d events were refused", refused, len(answer.Results))
 	}
-	return caddy.ExitCodeSuccess, nil
+	return printed(0, err)
 }
 
 func sentText(id string, deliveries int, duplicate bool) string {

@@ -21,6 +21,12 @@ type command struct {
 // webhookCommand runs "webhook …" against a gateway.
 func webhookCommand(t *testing.T, g *gatewaytest.Gateway, stdin string, args ...string) command {
 	t.Helper()
+	return commandInto(t, nil, g, stdin, args...)
+}
+
+// commandInto is webhookCommand with another standard output, unless that is nil.
+func commandInto(t *testing.T, stdout *os.File, g *gatewaytest.Gateway, stdin string, args ...string) command {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), gatewaytest.Binary(t), append([]string{"webhook"}, args...)...)
 	if g != nil {
 		cmd.Args = append(cmd.Args, "--address", strings.TrimPrefix(g.AdminURL(""), "http://"))
@@ -29,6 +35,9 @@ func webhookCommand(t *testing.T, g *gatewaytest.Gateway, stdin string, args ...
 	cmd.Stdin = strings.NewReader(stdin)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
+	if stdout != nil {
+		cmd.Stdout = stdout
+	}
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%s: %v", cmd, err)
@@ -152,5 +161,50 @@ func TestStatusAndSendTalkToTheRunningProcess(t *testing.T) {
 	g.Kill(t)
 	if status = webhookCommand(t, g, "", "status"); status.status == 0 || !strings.Contains(status.problems, "is Caddy running there?") {
 		t.Errorf("status of nothing: %+v", status)
+	}
+}
+
+// An answer that standard output does not take must not look like a success: a
+// token is shown once.
+func TestCommandsFailIfTheirAnswerCannotBePrinted(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("no device that is full: ", err)
+	}
+	defer full.Close()
+	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: gatewaytest.Caddyfile("")})
+	const event = `{"type":"project.created","data":{"id":"acme"}}`
+	for name, tc := range map[string]struct {
+		stdin string
+		args  []string
+		want  string
+	}{
+		"key create": {"", []string{"key", "create", "lost"}, "revoke"},
+		"key list":   {"", []string{"key", "list"}, "no space"},
+		"send":       {event, []string{"send"}, "no space"},
+		"send two":   {event + event, []string{"send"}, "no space"},
+		"status":     {"", []string{"status"}, "no space"},
+		"backup":     {"", []string{"backup"}, "no space"},
+	} {
+		if got := commandInto(t, full, g, tc.stdin, tc.args...); got.status == 0 || !strings.Contains(got.problems, tc.want) {
+			t.Errorf("%s: %+v, want a failure and %q", name, got, tc.want)
+		}
+	}
+}
+
+// The commands find an admin API that wants to be told the origin of requests, as
+// Caddy's own commands do.
+func TestCommandsTellTheOriginWhereItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	caddyfile := gatewaytest.Caddyfile("")
+	g := gatewaytest.Start(t, gatewaytest.Config{Caddyfile: caddyfile})
+	if err := g.Reload(strings.Replace(caddyfile, "admin {$ADMIN}", "admin {$ADMIN} {\nenforce_origin\n}", 1)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"backup"}, {"send", "--type", "project.created"}, {"key", "create", "x"}, {"key", "revoke", "x"}} {
+		if got := webhookCommand(t, g, "", args...); got.status != 0 {
+			t.Errorf("%s: %+v", args, got)
+		}
 	}
 }
