@@ -43,7 +43,7 @@ type lifecycle struct {
 	generation *gateway.Generation
 	events     *caddyevents.App
 	stopLogs   func() // ends the engine's logging to logger; nil before Start
-	stopEvents func() // ends the engine's events to events; nil before Start
+	stopEvents func() // ends the engine's events to events; nil before Caddy's "started" event
 
 	// serving is what handlers use; nil until Start has put the settings in
 	// force. It stays after Cleanup: an old handler may still publish into an
@@ -73,18 +73,33 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	return a.watchStopping(ctx)
+	return a.watchEvents(ctx)
 }
 
-// watchStopping starts draining as soon as the process begins to exit, side by
-// side with the HTTP server, rather than when it is this app's turn to stop.
-func (a *App) watchStopping(ctx caddy.Context) error {
+// watchEvents starts draining as soon as the process begins to exit, side by
+// side with the HTTP server, rather than when it is this app's turn to stop. The
+// engine's events go to the events app when all apps have started: that app takes
+// no events while it starts.
+func (a *App) watchEvents(ctx caddy.Context) error {
 	app, err := ctx.App("events")
 	if err != nil {
 		return fmt.Errorf("events app: %w", err)
 	}
 	a.life.events = app.(*caddyevents.App)
-	return a.life.events.On("stopping", stoppingHandler{a})
+	return errors.Join(
+		a.life.events.On("started", startedHandler{a}),
+		a.life.events.On("stopping", stoppingHandler{a}),
+	)
+}
+
+type startedHandler struct{ app *App }
+
+// Handle implements caddyevents.Handler.
+func (h startedHandler) Handle(_ context.Context, e caddy.Event) error {
+	if l := &h.app.life; e.Origin() == nil { // of Caddy itself
+		l.stopEvents = l.engine.events.add(l.ctx, l.events)
+	}
+	return nil
 }
 
 type stoppingHandler struct{ app *App }
@@ -127,7 +142,6 @@ func (a *App) Start() error {
 		return fmt.Errorf("apply settings: %w", err)
 	}
 	l.stopLogs = e.logs.add(l.logger.Core())
-	l.stopEvents = e.events.add(l.ctx, l.events)
 	l.serving.Store(e.gateway)
 	close(l.ready)
 	l.logger.Info("webhook gateway is ready",
@@ -199,5 +213,6 @@ var (
 	_ caddy.App           = (*App)(nil)
 	_ caddy.Provisioner   = (*App)(nil)
 	_ caddy.CleanerUpper  = (*App)(nil)
+	_ caddyevents.Handler = startedHandler{}
 	_ caddyevents.Handler = stoppingHandler{}
 )

@@ -21,12 +21,14 @@ import (
 type bus struct {
 	log     *zap.Logger
 	queue   chan gateway.Announcement
+	begun   chan struct{} // closed by the first add; until then everything waits
 	closing chan struct{}
 	ended   chan struct{}
 	dropped atomic.Int64
 
-	mu   sync.Mutex
-	live []*emitter // oldest first
+	mu    sync.Mutex
+	live  []*emitter // oldest first
+	begin sync.Once
 }
 
 // emitter is the events app of one configuration.
@@ -47,6 +49,7 @@ func newBus(log *zap.Logger) *bus {
 	b := &bus{
 		log:     log,
 		queue:   make(chan gateway.Announcement, busQueue),
+		begun:   make(chan struct{}),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
@@ -61,6 +64,7 @@ func (b *bus) add(ctx caddy.Context, app *caddyevents.App) (remove func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.live = append(b.live, e)
+	b.begin.Do(func() { close(b.begun) })
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -89,6 +93,10 @@ func (b *bus) close() {
 
 func (b *bus) run() {
 	defer close(b.ended)
+	select {
+	case <-b.begun:
+	case <-b.closing:
+	}
 	for {
 		select {
 		case a := <-b.queue:

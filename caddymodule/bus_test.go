@@ -10,7 +10,22 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-func init() { caddy.RegisterModule(heard{}) }
+func init() {
+	caddy.RegisterModule(heard{})
+	caddy.RegisterModule(pausingApp{})
+}
+
+// pausingApp is an app of Caddy that does something while the apps start.
+type pausingApp struct{}
+
+var pause func()
+
+func (pausingApp) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "lifecycle_test_pausing", New: func() caddy.Module { return new(pausingApp) }}
+}
+
+func (pausingApp) Start() error { pause(); return nil }
+func (pausingApp) Stop() error  { return nil }
 
 // heard is a handler of Caddy's events that keeps what it hears.
 type heard struct{}
@@ -61,5 +76,41 @@ func TestFailedDeliveryIsAnEventOnCaddysBusAfterAReload(t *testing.T) {
 	}
 	if !slices.Equal(got, names) {
 		t.Errorf("got %v, want %v", got, names)
+	}
+}
+
+// Caddy starts apps in any order. What happens while a configuration's events app
+// does not listen yet is heard by that of the configuration before.
+func TestEventsOfAReloadAreOnCaddysBus(t *testing.T) {
+	s := newServer(t)
+	const name = "webhook_gateway.delivery_failed"
+	c := config{
+		settings: "webhook dead {\nproject *\nurl https://127.0.0.1/\nevents *\nretry off\n}\negress {\nallow 127.0.0.0/8\n}",
+		edit: func(doc map[string]any) {
+			doc["apps"].(map[string]any)["lifecycle_test_pausing"] = map[string]any{}
+			doc["apps"].(map[string]any)["events"] = map[string]any{"subscriptions": []any{map[string]any{
+				"events": []string{name}, "handlers": []any{map[string]any{"handler": "heard"}},
+			}}}
+		},
+	}
+	pause = func() {}
+	s.load(c)
+	for i := range 20 {
+		site := s.addresses["site"]
+		pause = func() {
+			now := s.addresses["site"]
+			s.addresses["site"] = site
+			defer func() { s.addresses["site"] = now }()
+			if a := s.publish(createdEvent); a.status != 202 {
+				t.Errorf("got %d %s", a.status, a.body)
+			}
+			time.Sleep(50 * time.Millisecond) // for the attempt to fail
+		}
+		s.load(c)
+		select {
+		case <-hearing:
+		case <-time.After(2 * time.Second):
+			t.Fatalf("reload %d: the event was not heard", i)
+		}
 	}
 }
