@@ -1,6 +1,11 @@
 package caddymodule
 
 import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -34,4 +39,14 @@ Commands for the webhook gateway: tools to try it with and to run it.`,
 func showsHelp(cmd *cobra.Command) {
 	cmd.Args = cobra.NoArgs
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// untilEnded returns a context that ends when the process is told to end, also by
+// a terminal that is closed, unless nohup says otherwise.
+func untilEnded() (context.Context, context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signal.NotifyContext(context.Background(), signals...)
 }

@@ -52,7 +52,8 @@ your own.`,
 const demoTime = time.Minute
 
 func cmdDemo(fl caddycmd.Flags) (code int, err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(syscall.SIGPIPE) // or it would end before it removes the directory
+	ctx, stop := untilEnded()
 	defer stop()
 	dir, err := os.MkdirTemp("", "webhook-gateway-demo-")
 	if err != nil {

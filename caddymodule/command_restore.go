@@ -1,14 +1,11 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -72,7 +69,7 @@ func cmdRestore(fl caddycmd.Flags) (int, error) {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return caddy.ExitCodeFailedStartup, fmt.Errorf("restore: %w", err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilEnded()
 	defer stop()
 	done := &progress{what: "read", log: os.Stderr, told: time.Now()}
 	if err := badgerstore.Restore(ctx, dir, io.TeeReader(from, done)); err != nil {

@@ -1,7 +1,9 @@
 package integration_test
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -152,6 +155,44 @@ func TestDemoShowsEverythingVerified(t *testing.T) {
 	}
 	if left := files(t, temporary); len(left) > 0 {
 		t.Errorf("the demo left %q behind", left)
+	}
+}
+
+// A terminal that is closed ends the demo as Ctrl-C does, and a reader who has seen
+// enough ("demo | head") keeps it from nothing.
+func TestDemoLeavesNothingWhenItsOutputIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		args  []string
+		until string // a line begins with it
+		leave func(p *os.Process, out io.Closer) error
+	}{
+		"terminal": {[]string{"--stay"}, "Both keep running", func(p *os.Process, _ io.Closer) error { return p.Signal(syscall.SIGHUP) }},
+		"pipe":     {nil, "gateway", func(_ *os.Process, out io.Closer) error { return out.Close() }},
+	} {
+		temporary := t.TempDir()
+		cmd := exec.CommandContext(t.Context(), gatewaytest.Binary(t), append([]string{"webhook", "demo"}, tc.args...)...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + temporary}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for lines.Scan() && !strings.HasPrefix(lines.Text(), tc.until) {
+		}
+		if err := tc.leave(cmd.Process, out); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.Copy(io.Discard, out) // until it is closed
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if left := files(t, temporary); len(left) > 0 {
+			t.Errorf("%s: the demo left %q behind", name, left)
+		}
 	}
 }
 
