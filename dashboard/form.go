@@ -300,6 +300,9 @@ func newFilterRow(path string, value json.RawMessage) filterRow {
 	case len(value) == 0:
 	case value[0] == '"' && json.Unmarshal(value, &text) == nil:
 		row.Value = text
+		if strings.ContainsAny(text, "\r\n") { // an input has one line: a list says the same in JSON
+			row.Kind, row.Value = kindList, "["+string(value)+"]"
+		}
 	case value[0] == '[':
 		row.Kind = kindList
 	case value[0] == 't' || value[0] == 'f':

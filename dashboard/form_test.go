@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"testing"
@@ -54,6 +55,19 @@ func FuzzForm(f *testing.F) {
 			t.Errorf("(-read +read again)\n%s", cmp.Diff(spec, second))
 		}
 	})
+}
+
+// A browser drops line ends from the value of an input.
+func TestAFilterIsTheSameAfterABrowserHasShownIt(t *testing.T) {
+	browser := strings.NewReplacer("\r", "", "\n", "")
+	for _, value := range []string{`"plain"`, `"two\nlines"`, `"old\r\nlines"`, `["a\nb",1]`, `"\u2028"`, `1.50`, `true`, `null`, `""`} {
+		row := newFilterRow("data.text", json.RawMessage(value))
+		row.Value = browser.Replace(row.Value)
+		got, fault := row.json()
+		if got := strings.TrimSuffix(strings.TrimPrefix(string(got), "["), "]"); fault != "" || got != strings.Trim(value, "[]") {
+			t.Errorf("%s became %s %s", value, got, fault)
+		}
+	}
 }
 
 // FuzzVisible shows arbitrary bytes: what comes out is UTF-8 without anything
