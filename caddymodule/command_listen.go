@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -83,7 +84,7 @@ func cmdListen(fl caddycmd.Flags) (int, error) {
 	}
 	ctx, stop := untilEnded()
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	context.AfterFunc(ctx, func() { signal.Reset(os.Interrupt) }) // a second Ctrl-C ends the process at once
 	if err := r.run(ctx, ln); err != nil {
 		return caddy.ExitCodeFailedQuit, err
 	}
