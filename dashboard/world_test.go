@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -224,6 +225,22 @@ func (b *browser) open(path string) page {
 		b.w.t.Fatalf("GET %s: %d %s", path, got.status, got.text())
 	}
 	return got
+}
+
+// await opens a page until it says all of the texts: counts follow the store a
+// moment later.
+func (b *browser) await(path string, texts ...string) page {
+	b.w.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		got := b.open(path)
+		if said := got.text(); !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(said, text) }) {
+			return got
+		}
+		if time.Now().After(deadline) {
+			got.wants(b.w.t, texts...)
+			return got
+		}
+	}
 }
 
 var tags = regexp.MustCompile(`(?s)<[^>]*>|\s+`)
