@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/tengineai/webhook-gateway/egress"
@@ -68,9 +67,7 @@ type Receiver struct {
 	Concurrency int // attempts in flight
 	Rate        webhook.Rate
 
-	// secrets are the values of secret headers, to be masked where the receiver
-	// sends them back.
-	secrets *strings.Replacer // nil: there are none
+	secrets *secrets // nil: there are none
 }
 
 // gets says whether the webhook is for an event. A delivery can be of a project
@@ -109,53 +106,10 @@ func NewReceiver(sub *webhook.Subscription, s *signer.Signer, t Transport, set S
 		Schedule:     set.Schedule,
 		Concurrency:  cmp.Or(sub.Concurrency, set.Concurrency),
 		Rate:         sub.Rate,
-		secrets:      maskSecrets(sub.Headers),
+		secrets:      secretsOf(sub.Headers),
 	}
 	if sub.Retry != nil {
 		r.Schedule = sub.Retry
 	}
 	return r, nil
-}
-
-// maskedFrom is how long a secret is that is looked for in responses: shorter
-// ones turn up by chance.
-const maskedFrom = 8
-
-// maskSecrets returns what replaces the values of secret headers, and what follows
-// the scheme of credentials ("Bearer …"); nil if there is nothing to replace.
-func maskSecrets(headers []webhook.Header) *strings.Replacer {
-	var pairs []string
-	add := func(secret string) {
-		if len(secret) >= maskedFrom {
-			pairs = append(pairs, secret, webhook.Masked)
-		}
-	}
-	for _, h := range headers {
-		if !webhook.SecretHeader(h.Name) {
-			continue
-		}
-		add(h.Value)
-		if _, credentials, ok := strings.Cut(h.Value, " "); ok {
-			add(strings.TrimSpace(credentials))
-		}
-	}
-	if pairs == nil {
-		return nil
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// mask removes the values of secret headers from what is recorded of a response:
-// a receiver that sends back its requests would show them to whoever may read
-// the log.
-func (r *Receiver) mask(a *webhook.Attempt) {
-	if r.secrets == nil {
-		return
-	}
-	if len(a.ResponseBody) > 0 {
-		a.ResponseBody = []byte(r.secrets.Replace(string(a.ResponseBody)))
-	}
-	for i := range a.ResponseHeaders {
-		a.ResponseHeaders[i].Value = r.secrets.Replace(a.ResponseHeaders[i].Value)
-	}
 }

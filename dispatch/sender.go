@@ -101,7 +101,7 @@ func (s *Sender) Send(
 	a.ResponseHeaders = recordHeader(resp.Header)
 	b.extend(bodyTime)
 	s.readBody(&a, resp)
-	r.mask(&a)
+	r.secrets.mask(&a)
 	return a, verdictOf(resp, began)
 }
 

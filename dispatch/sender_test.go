@@ -328,6 +328,30 @@ func TestSecretsThatComeBackAreNotRecorded(t *testing.T) {
 	}
 }
 
+func TestSecretsAreMaskedAtTheEndOfABodyThatIsCut(t *testing.T) {
+	t.Parallel()
+	const secret = "straddle-secret-abcdefgh"
+	for n := 1; n <= len(secret); n++ {
+		body := strings.Repeat(".", webhook.MaxResponseBody-n) + secret + strings.Repeat(".", 100)
+		response := "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+		a, _ := send(t, newReceiver(t, serveRaw(t, says(response)).addr, webhook.Header{Name: "X-Api-Token", Value: secret}))
+		if rest := strings.Trim(string(a.ResponseBody), "."); len(strings.Trim(rest, "*")) > 3 || !a.ResponseTruncated || len(a.ResponseBody) > webhook.MaxResponseBody {
+			t.Errorf("with %d characters before the cut %q is recorded, %d bytes", n, rest, len(a.ResponseBody))
+		}
+	}
+}
+
+func TestSecretsAreMaskedAsJSONHasThem(t *testing.T) {
+	t.Parallel()
+	body := `{"a":"tok\/with\/slash","b":"tok/with/slash","c":"a \"quoted\" one"}`
+	response := "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	a, _ := send(t, newReceiver(t, serveRaw(t, says(response)).addr,
+		webhook.Header{Name: "X-Token", Value: "tok/with/slash"}, webhook.Header{Name: "X-Secret", Value: `a "quoted" one`}))
+	if got, want := string(a.ResponseBody), `{"a":"********","b":"********","c":"********"}`; got != want {
+		t.Errorf("%s is recorded, want %s", got, want)
+	}
+}
+
 func TestResponseBodyIsReadWithinBoundsAndNeverChangesTheOutcome(t *testing.T) {
 	t.Parallel()
 	sized := func(n int) string {
