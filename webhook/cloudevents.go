@@ -9,6 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/tengineai/webhook-gateway/problem"
 )
 
@@ -90,6 +92,9 @@ func (r *reading) cloudEvent() {
 		default:
 			seen = append(seen, name)
 			if text, ok := r.text(m, "#/"+name); ok {
+				if name == "datacontenttype" { // the only one that may have quotes
+					text, _ = jsontext.AppendUnquote(nil, r.value(m)) // its syntax is known to be good
+				}
 				r.attribute(name, text, "#/"+name)
 			}
 		}

@@ -79,7 +79,7 @@ func TestCloudEventRefusesWithEveryProblem(t *testing.T) {
 }
 
 func TestCloudEventDataMayBeAnyJSONType(t *testing.T) {
-	for _, mediaType := range []string{"application/json", "text/json", "application/vnd.example+json", "Application/JSON; Charset=UTF-8"} {
+	for _, mediaType := range []string{"application/json", "text/json", "application/vnd.example+json", "Application/JSON; Charset=UTF-8", `text/json; charset=\"utf-8\"`} {
 		body := `{"specversion":"1.0","id":"1","source":"/s","type":"api_key.created","projectid":"p","datacontenttype":"` + mediaType + `","data":{}}`
 		if _, err := (&webhook.Intake{}).CloudEvent([]byte(body)); err != nil {
 			t.Errorf("%s: %v", mediaType, err)
