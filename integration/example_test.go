@@ -173,6 +173,8 @@ func TestDemoLeavesNothingWhenItsOutputIsClosed(t *testing.T) {
 		temporary := t.TempDir()
 		cmd := exec.CommandContext(t.Context(), gatewaytest.Binary(t), append([]string{"webhook", "demo"}, tc.args...)...)
 		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + temporary}
+		var problems bytes.Buffer
+		cmd.Stderr = &problems
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -188,7 +190,7 @@ func TestDemoLeavesNothingWhenItsOutputIsClosed(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, out) // until it is closed
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v\n%s", name, err, problems.String())
 		}
 		if left := files(t, temporary); len(left) > 0 {
 			t.Errorf("%s: the demo left %q behind", name, left)
