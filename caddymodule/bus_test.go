@@ -109,7 +109,7 @@ func TestEventsOfAReloadAreOnCaddysBus(t *testing.T) {
 		s.load(c)
 		select {
 		case <-hearing:
-		case <-time.After(2 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("reload %d: the event was not heard", i)
 		}
 	}

@@ -42,7 +42,7 @@ const (
 //
 // A limit of the project's time (Event.Limit) holds here too.
 func (e Entry) Judge(ev *Event) (Verdict, error) {
-	if e.ProjectID != webhook.AllProjects && e.ProjectID != ev.event.ProjectID {
+	if !webhook.IsFor(e.ProjectID, ev.event.ProjectID) {
 		return OtherProject, nil
 	}
 	if !MatchesEvents(e.Events, ev.event.Type) {

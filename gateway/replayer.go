@@ -98,8 +98,8 @@ func (r *replayRun) encode() ([]byte, error) {
 // selects says whether a delivery with one of the run's statuses is to be
 // replayed, and has not been already.
 func (r *replayRun) selects(d *webhook.Delivery) bool {
-	ofProject := r.ProjectID == webhook.AllProjects || r.ProjectID == d.ProjectID // the webhook may have been another's
-	return ofProject && !d.Test && slices.Contains(r.Status, d.Status) && d.ReplayedAt.Before(r.CreatedAt)
+	return webhook.IsFor(r.ProjectID, d.ProjectID) && // the webhook may have been another's
+		!d.Test && slices.Contains(r.Status, d.Status) && d.ReplayedAt.Before(r.CreatedAt)
 }
 
 // query returns the next part of the present walk.

@@ -57,9 +57,11 @@ type Subscription struct {
 }
 
 // GetsEventsOf says whether the webhook is for the events of a project.
-func (s *Subscription) GetsEventsOf(projectID string) bool {
-	return s.ProjectID == AllProjects || s.ProjectID == projectID
-}
+func (s *Subscription) GetsEventsOf(projectID string) bool { return IsFor(s.ProjectID, projectID) }
+
+// IsFor says whether what is whose, a project's or that of AllProjects, is for the
+// events of a project.
+func IsFor(whose, projectID string) bool { return whose == AllProjects || whose == projectID }
 
 // AllProjects is the ProjectID of a static webhook that gets the events of
 // every project.
